@@ -13,6 +13,8 @@ export interface Script {
   chunks?: string[];
   /** What the model thinks before it answers; each element is a chunk of a stream. Chat only. */
   reasoning?: string[];
+  /** Chat's name of it: servers of open models have both. */
+  reasoningField?: "reasoning" | "reasoning_content";
   /** What proves or continues the thought, in APIs that have such a thing. */
   proof?: string;
   /** `id`: `call_` and its place in the answer when absent. */
@@ -176,6 +178,7 @@ async function answer(
 }
 
 const defaultChunks = ["Hello", ", ", "world", "."];
+const reasoningFieldOf = ({ reasoningField = "reasoning_content" }: Script): string => reasoningField;
 const finishOf = (script: Script) => script.finishReason ?? (script.toolCalls ? "tool_calls" : "stop");
 
 function usageOf(script: Script): Record<string, unknown> | undefined {
@@ -197,7 +200,7 @@ async function whole(response: ServerResponse, chat: boolean, script: Script): P
     type: "function",
     function: call,
   }));
-  const reasoning = script.reasoning && { reasoning_content: script.reasoning.join("") };
+  const reasoning = script.reasoning && { [reasoningFieldOf(script)]: script.reasoning.join("") };
   const message = {
     role: "assistant",
     ...reasoning,
@@ -233,7 +236,7 @@ async function stream(
     );
   response.writeHead(200, { "content-type": "text/event-stream" });
   for (const thought of script.reasoning ?? [])
-    response.write(chunk([{ index: 0, delta: { reasoning_content: thought }, finish_reason: null }]));
+    response.write(chunk([{ index: 0, delta: { [reasoningFieldOf(script)]: thought }, finish_reason: null }]));
   const texts = script.chunks ?? (script.toolCalls ? [] : defaultChunks);
   let tokens = 0;
   for (const [place, text] of texts.entries()) {

@@ -9,12 +9,24 @@ import { promisify } from "node:util";
 
 const run = promisify(execFile);
 const lists = join(import.meta.dirname, "packages");
+const suiteLists = join(import.meta.dirname, "../conformance/packages");
 const cache = join(import.meta.dirname, "../../node_modules/.cache/lineshaft/clients");
 const installMs = 900_000;
 
 /** The folder whose `node_modules` holds the npm clients. Throws where the registry cannot be reached. */
-export async function npmClients(): Promise<string> {
-  const list = readFileSync(join(lists, "npm.json"), "utf8");
+export const npmClients = (): Promise<string> => npmPackages(lists);
+
+/** The same of the packages that suites of other people need. */
+export const npmSuites = (): Promise<string> => npmPackages(suiteLists);
+
+/** The Python of a virtual environment with the clients of the Python Package Index. Throws where it cannot be made. */
+export const pythonClients = (): Promise<string> => pythonPackages(lists);
+
+/** The same of the packages that suites of other people need. */
+export const pythonSuites = (): Promise<string> => pythonPackages(suiteLists);
+
+function npmPackages(from: string): Promise<string> {
+  const list = readFileSync(join(from, "npm.json"), "utf8");
   return once("npm", list, async (folder) => {
     const dependencies = JSON.parse(list) as Record<string, string>;
     writeFileSync(join(folder, "package.json"), JSON.stringify({ private: true, type: "module", dependencies }));
@@ -23,12 +35,11 @@ export async function npmClients(): Promise<string> {
   });
 }
 
-/** The Python of a virtual environment with the clients of the Python Package Index. Throws where it cannot be made. */
-export async function pythonClients(): Promise<string> {
-  const list = readFileSync(join(lists, "pip.txt"), "utf8");
-  const folder = await once("pip", list, async (made) => {
+async function pythonPackages(from: string): Promise<string> {
+  const path = join(from, "pip.txt");
+  const folder = await once("pip", readFileSync(path, "utf8"), async (made) => {
     await run("python3", ["-m", "venv", join(made, "venv")], { timeout: installMs });
-    const words = ["-m", "pip", "install", "--quiet", "-r", join(lists, "pip.txt")];
+    const words = ["-m", "pip", "install", "--quiet", "-r", path];
     await run(join(made, "venv/bin/python"), words, { timeout: installMs, maxBuffer: 1 << 26 });
   });
   return join(folder, "venv/bin/python");

@@ -36,7 +36,8 @@ function counted(script: Script, request: SeenRequest): Script {
   return { ...script, usage: { prompt, cached: 0, output, ...(reasoning !== undefined && { reasoning }) } };
 }
 
-function usual(seen: Seen): Script {
+/** What is answered where no rule of the test's own does. */
+export function usual(seen: Seen): Script {
   const reasoning = seen.thinks ? { reasoning: ["I look at ", "what was asked."] } : {};
   const tool = toolToCall(seen);
   if (tool)

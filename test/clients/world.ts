@@ -7,12 +7,15 @@ import { join } from "node:path";
 import { testGateway } from "../../src/api/testing.ts";
 import { scriptedEngine, type Script, type ScriptedEngine } from "../../src/engines/testing.ts";
 import { ruleEngine, type Rule } from "./rules.ts";
+import { vectorRoutes } from "./vectors.ts";
 
 export interface World extends AsyncDisposable {
   address: string;
   key: string;
   /** Adds an engine that answers by rules, as the model NAME. */
   serve(name: string, ...rules: Rule[]): Promise<ScriptedEngine>;
+  /** Adds an engine that makes embeddings and ranks, as the model NAME. */
+  serveVectors(name: string): Promise<ScriptedEngine>;
   /** Calls that have ended, oldest first, of one model. */
   callsOf(model: string): Promise<Record<string, any>[]>;
   folder(): Folder;
@@ -28,6 +31,14 @@ export async function openWorld(): Promise<World> {
   const at = await testGateway();
   const engines: ScriptedEngine[] = [];
   const folders = new Folders();
+  const add = async (name: string, engine: ScriptedEngine) => {
+    engines.push(engine);
+    const price = { input_nano_per_million: "3000000", output_nano_per_million: "7000000", currency: "USD" };
+    const body = JSON.stringify({ name, urls: [engine.url], model: name, price });
+    const added = await at.request("/api/engines", { method: "POST", body });
+    if (added.status >= 300) throw new Error(`The engine was refused: ${JSON.stringify(added.body)}`);
+    return engine;
+  };
   return {
     address: at.address,
     key: at.key,
@@ -37,12 +48,11 @@ export async function openWorld(): Promise<World> {
         card: { owned_by: "sglang", max_model_len: 200_000 },
       });
       engine.decide = ruleEngine(...rules);
-      engines.push(engine);
-      const price = { input_nano_per_million: "3000000", output_nano_per_million: "7000000", currency: "USD" };
-      const body = JSON.stringify({ name, urls: [engine.url], model: name, price });
-      const added = await at.request("/api/engines", { method: "POST", body });
-      if (added.status >= 300) throw new Error(`The engine was refused: ${JSON.stringify(added.body)}`);
-      return engine;
+      return add(name, engine);
+    },
+    async serveVectors(name) {
+      const routes = vectorRoutes();
+      return add(name, await scriptedEngine({}, [name], 0, { routes, card: { owned_by: "vllm", max_model_len: 512 } }));
     },
     async callsOf(model) {
       await at.gateway.flushed();

@@ -186,6 +186,70 @@ test("a stream of Gemini has no comments, which its client takes for an event th
   for (const line of lines) expect(line.slice(0, 6)).toBe("data: ");
 });
 
+test("new prices and new models change what calls cost, and not who may call", async () => {
+  await using at = await testGateway();
+  const { organisation, project } = at.principal;
+  const made = (name: string, of = { organisation, project }, role: "owner" | "member" = "member") =>
+    at.identity.createKey({ ...of, name, role });
+  const other = await at.identity.ensureTenant({ organisation: "other", project: "default", currency: "USD" });
+  const elsewhere = { organisation: other.organisation.id, project: other.project.id };
+  const revoked = await made("revoked");
+  await at.request(`/api/keys/${revoked.key.id}`, { method: "DELETE" });
+  const secrets = [
+    at.key,
+    (await made("member")).secret,
+    (await made("other", elsewhere, "owner")).secret,
+    revoked.secret,
+  ];
+  const price = (nano: string) => ({ currency: "USD", input_nano_per_million: nano, output_nano_per_million: nano });
+  const as = (secret: string, path: string, method: string, body?: unknown) =>
+    fetch(at.address + path, {
+      method,
+      headers: { authorization: `Bearer ${secret}`, "content-type": "application/json" },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    });
+  /** What each key may: see the models, call them, set prices. */
+  const access = () =>
+    Promise.all(
+      secrets.map(async (secret) => {
+        const listed = await as(secret, "/v1/models", "GET");
+        const { data = [] } = (await listed.json()) as { data?: { id: string }[] };
+        const body = { model: "scripted", messages: [{ role: "user", content: "hi" }] };
+        const called = await as(secret, "/v1/chat/completions", "POST", body);
+        await called.text();
+        const set = await as(secret, "/api/prices", "PUT", { model: "theirs", ...price("1") });
+        return [data.map(({ id }) => id).includes("scripted"), called.status, set.status];
+      }),
+    );
+  const cost = async () => {
+    const answer = await as(at.key, "/v1/chat/completions", "POST", {
+      model: "scripted",
+      messages: [{ role: "user", content: "hi" }],
+    });
+    return answer.headers.get("x-lineshaft-price-nano");
+  };
+  const before = await access();
+  expect(before).toEqual([
+    [true, 200, 200],
+    [true, 200, 403],
+    [true, 403, 200],
+    [false, 401, 401],
+  ]);
+  const costBefore = await cost();
+  expect(
+    (
+      await at.request("/api/prices", {
+        method: "PUT",
+        body: JSON.stringify({ model: "scripted", ...price("50000000") }),
+      })
+    ).status,
+  ).toBe(200);
+  const engine = { name: "more", urls: [at.engine.url], model: "scripted", price: price("1000000") };
+  expect((await at.request("/api/engines", { method: "POST", body: JSON.stringify(engine) })).status).toBeLessThan(300);
+  expect(await cost()).not.toBe(costBefore);
+  expect(await access()).toEqual(before);
+});
+
 test("text that is SQL is text: as a key, as a model and as an id", async () => {
   await using at = await testGateway();
   const sql = "x' or 1=1; drop table calls; --";

@@ -165,7 +165,10 @@ export const complaints: readonly Complaint[] = [
   {
     what: "A reload of the catalogue changes prices and not who may call.",
     from: "LiteLLM, incident of 23 February 2026",
-    tests: [["src/ledger/rates.test.ts", "a price that another gateway set is used here five seconds later"]],
+    tests: [
+      ["src/ledger/rates.test.ts", "a price that another gateway set is used here five seconds later"],
+      ["test/complaints/complaints.test.ts", "new prices and new models change what calls cost, and not who may call"],
+    ],
   },
   {
     what: "A limit of tokens counts for the next call only, not for the stream that passes it.",

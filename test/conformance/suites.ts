@@ -2,7 +2,9 @@
 import { join } from "node:path";
 import { routeOf } from "../../src/gateway/protocols/registry.ts";
 import { npmClients, pythonClients } from "../clients/install.ts";
+import type { Rule } from "../clients/rules.ts";
 import { runProgram, type Folder } from "../clients/world.ts";
+import { checkedOut } from "./checkouts.ts";
 
 export interface Outcome {
   id: string;
@@ -22,6 +24,8 @@ export interface Suite {
   route: string;
   /** Model that it asks for: suites leave tests out by the name. */
   model: string;
+  /** How its model answers where the rule engine's usual rules are not enough; `vectors`: it makes embeddings and ranks. */
+  rules?: readonly Rule[] | "vectors";
   /** Tests that do not pass, each with the reason; any other failure fails the run, and so does one that passes all the same. */
   known: Record<string, string>;
   /** Throws where it cannot be run. */
@@ -99,4 +103,5 @@ export const suites: readonly Suite[] = [
   ]),
   compatcanary("chat", "/v1/chat/completions"),
   compatcanary("modern", "/v1/responses"),
+  ...checkedOut,
 ];

@@ -28,7 +28,11 @@ interface Call {
   arguments: string;
 }
 
-type Open = { kind: "text" } | { kind: "thinking" } | { kind: "tool"; at: number; call: Call } | { kind: "passed" };
+type Open =
+  | { kind: "text" }
+  | { kind: "thinking"; signed: boolean }
+  | { kind: "tool"; at: number; call: Call }
+  | { kind: "passed" };
 
 /** One event as it is written. */
 export const eventText = (type: string, members: Json): string =>
@@ -132,7 +136,7 @@ class MessageEvents {
 
   #openThought(): void {
     if (this.#open?.kind === "thinking") return;
-    this.#start({ kind: "thinking" }, { type: "thinking", thinking: "", signature: "" });
+    this.#start({ kind: "thinking", signed: false }, { type: "thinking", thinking: "", signature: "" });
   }
 
   /** What proves the thought ends its block. */
@@ -143,6 +147,7 @@ class MessageEvents {
     this.#hidden = "";
     if (signature === undefined) return;
     this.#openThought();
+    if (this.#open?.kind === "thinking") this.#open.signed = true;
     this.#delta({ type: "signature_delta", signature });
     this.#close();
   }
@@ -194,6 +199,8 @@ class MessageEvents {
 
   #close(): void {
     if (!this.#open) return;
+    // Clients read the end of a thought by its signature, which is empty where the engine proves nothing.
+    if (this.#open.kind === "thinking" && !this.#open.signed) this.#delta({ type: "signature_delta", signature: "" });
     this.#open = undefined;
     this.#event("content_block_stop", { index: this.#count - 1 });
   }

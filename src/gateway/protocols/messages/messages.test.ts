@@ -47,6 +47,7 @@ const eventsIn = (text: string): Event[] =>
 function accumulated(text: string): Json {
   let message: Json | undefined;
   let open: number | undefined;
+  let signed = false;
   const inputs: string[] = [];
   for (const { name, data } of eventsIn(text)) {
     expect(data.type).toBe(name);
@@ -56,6 +57,7 @@ function accumulated(text: string): Json {
       expect(open).toBeUndefined();
       expect(data.index).toBe(message!.content.length);
       open = data.index;
+      signed = false;
       message!.content.push(structuredClone(data.content_block));
       inputs.push("");
     }
@@ -65,10 +67,13 @@ function accumulated(text: string): Json {
       if (data.delta.type === "text_delta") block.text += data.delta.text;
       if (data.delta.type === "thinking_delta") block.thinking += data.delta.thinking;
       if (data.delta.type === "signature_delta") block.signature = data.delta.signature;
+      signed ||= data.delta.type === "signature_delta";
       if (data.delta.type === "input_json_delta") inputs[open!] += data.delta.partial_json;
     }
     if (name === "content_block_stop") {
       expect(data.index).toBe(open);
+      // A thought ends with its signature, also where that is empty.
+      expect(signed).toBe(message!.content[open!].type === "thinking");
       if (inputs[open!] !== "") message!.content[open!].input = JSON.parse(inputs[open!]!);
       open = undefined;
     }

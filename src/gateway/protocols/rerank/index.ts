@@ -42,7 +42,7 @@ function answerOf({ wire, usage }: AnswerChunk, { call, id }: Told): Record<stri
       ...(returnsDocuments && { document: { text: documents[index] } }),
     }));
   const tokens = usage?.promptTokens ?? saidTokens(wire.data);
-  if (!isCohere) return { id, model: call.model, results, usage: { total_tokens: tokens } };
+  if (!isCohere) return { id, model: call.model, results, usage: { prompt_tokens: tokens, total_tokens: tokens } };
   const searches = Math.ceil(documents.length / documentsPerSearch);
   return { id, results, meta: { billed_units: { search_units: searches }, tokens: { input_tokens: tokens } } };
 }

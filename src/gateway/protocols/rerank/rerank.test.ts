@@ -32,7 +32,7 @@ const jina = {
     { index: 2, relevance_score: 0.1 },
     { index: 1, relevance_score: 0.9 },
   ],
-  usage: { total_tokens: 21 },
+  usage: { prompt_tokens: 21, total_tokens: 21 },
 };
 
 function answered(data: Record<string, unknown>, body: object = {}, path = "/v1/rerank"): unknown {
@@ -60,7 +60,7 @@ test("the best document comes first, without its text", () => {
       { index: 1, relevance_score: 0.9 },
       { index: 2, relevance_score: 0.1 },
     ],
-    usage: { total_tokens: 21 },
+    usage: { prompt_tokens: 21, total_tokens: 21 },
   });
 });
 

@@ -23,7 +23,7 @@ import type { CallBody } from "../openai/bodies.ts";
 import { ChatCall } from "../chat/call.ts";
 import { mediaAmong, placesOf, refuseMedia, tokensBesideChat, withFetched, type PlacedPart } from "../partMedia.ts";
 import { leftOutIn, refuseDenied, shapeAt } from "../spoken.ts";
-import { kindOf, messagesOf } from "./items.ts";
+import { checkResults, kindOf, messagesOf } from "./items.ts";
 import { ToolNames } from "./names.ts";
 import type { OutputWishes } from "./output.ts";
 import { billedTools, ownBody, withFetchedItems } from "./own.ts";
@@ -236,6 +236,7 @@ export class ResponsesCall implements ModelCall {
         "`store: false` and `conversation` exclude each other: a conversation keeps what is said in it.",
       );
     if (this.#body["tool_choice"] !== undefined) void this.#chosen;
+    checkResults(this.#own, this.#items);
   }
 
   get tools(): readonly Tool[] {

@@ -114,6 +114,23 @@ function checkMedium(part: Json, type: string, at: string): void {
     throw invalidAt(`${at}.${names[0]}`, "must be a text: an https address, or data:.");
 }
 
+/**
+ * Throws a 400 where a turn (`own`) brings a result of a call that the conversation (`all`) does not have, as OpenAI does. A compacted
+ * conversation may have had the call.
+ */
+export function checkResults(own: readonly Json[], all: readonly Json[]): void {
+  const isResult = (item: Json) => ["function_call_output", "custom_tool_call_output"].includes(kindOf(item));
+  if (!own.some(isResult) || all.some((item) => kindOf(item) === "compaction")) return;
+  const called = all.filter((item) => ["function_call", "custom_tool_call"].includes(kindOf(item)));
+  const calls = new Set(called.map((item) => item["call_id"]));
+  for (const [place, item] of own.entries())
+    if (isResult(item) && !calls.has(item["call_id"]))
+      throw invalidAt(
+        `input[${place}].call_id`,
+        `names no call of this conversation: no tool call found for ${kindOf(item)} with call_id ${String(item["call_id"]).slice(0, 64)}.`,
+      );
+}
+
 /** The conversation of a body whose items were checked. */
 export function messagesOf(
   instructions: string | null | undefined,

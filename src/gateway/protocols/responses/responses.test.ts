@@ -153,6 +153,7 @@ protocolSuite({
     [{ model: "m", input: [{ role: "user", content: [{ type: "smell" }] }] }, "input[0].content[0].type"],
     [{ model: "m", input: [{ role: "user", content: [{ type: "input_text" }] }] }, "input[0].content[0].text"],
     [{ model: "m", input: [{ type: "function_call", name: "f" }] }, "input[0].call_id"],
+    [{ model: "m", input: [{ type: "function_call_output", call_id: "no", output: "" }] }, "input[0].call_id"],
     [
       { model: "m", input: [{ role: "user", content: [{ type: "input_file", file_id: "file_1" }] }] },
       "input[0].content[0].file_id",
