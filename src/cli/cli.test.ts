@@ -109,6 +109,24 @@ describe("status", () => {
     expect(cli.requests[0]).toMatchObject({ authorization: "Bearer lsk_test" });
   });
 
+  test("says which coding agents a model's context holds", async () => {
+    const clients = [
+      { name: "Claude Code", needs_tokens: 14_500, fits: false },
+      { name: "OpenCode", needs_tokens: 10_500, fits: true },
+    ];
+    const of = (some: typeof clients) => ({
+      body: { ...status, deployments: [{ ...status.deployments[0], clients: some }] },
+    });
+    await using cli = await testCli(() => of(clients));
+    expect((await cli.run(["status"])).stdout).toContain(
+      "The context of smollm2 holds OpenCode; too short for Claude Code (needs 14,500 tokens).",
+    );
+    await using none = await testCli(() => of(clients.slice(0, 1)));
+    expect((await none.run(["status"])).stdout).toContain(
+      "The context of smollm2 is too short for Claude Code (needs 14,500 tokens).",
+    );
+  });
+
   test("exits 1 when something is wrong, and gives programs the whole answer", async () => {
     await using cli = await testCli(() => ({ body: { ...status, healthy: false } }));
     const { code, stdout } = await cli.run(["status", "--json"]);

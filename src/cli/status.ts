@@ -70,7 +70,27 @@ function statusLines(status: Status, now: number): string[] {
     ...deployments,
     "",
     ...endpoints,
+    ...clientLines(status.deployments),
   ];
+}
+
+/** Which coding agents each model's context holds, a line for each model that has said its context. */
+function clientLines(deployments: DeploymentStatus[]): string[] {
+  const lines = deployments.flatMap(({ name, clients = [] }) => {
+    if (clients.length === 0) return [];
+    const named = (fits: boolean) =>
+      clients
+        .filter((client) => client.fits === fits)
+        .map((client) => (fits ? client.name : `${client.name} (needs ${count(client.needs_tokens)} tokens)`))
+        .join(", ");
+    const [holds, short] = [named(true), named(false)];
+    return [
+      holds === ""
+        ? `The context of ${name} is too short for ${short}.`
+        : `The context of ${name} holds ${holds}${short === "" ? "" : `; too short for ${short}`}.`,
+    ];
+  });
+  return lines.length === 0 ? [] : ["", ...lines];
 }
 
 /** `degraded`: some models can be called, others not. */

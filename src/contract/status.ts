@@ -77,6 +77,10 @@ export const deploymentStatus = z.object({
   state: z
     .enum(["ready", "partial", "starting", "down", "off"])
     .describe("partial: it is served, but not by all endpoints that are wanted; off: none is wanted"),
+  clients: z
+    .array(z.object({ name: z.string(), needs_tokens: z.number(), fits: z.boolean() }))
+    .optional()
+    .describe("Coding agents, what each needs of a context, and whether the longest one of the endpoints holds it"),
   placement: z.string().optional().describe("Policy that says which endpoint serves a call"),
   disk: z
     .object({ used_bytes: z.number(), budget_bytes: z.number(), files: z.number() })

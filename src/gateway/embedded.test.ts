@@ -2,6 +2,7 @@
 import { expect, test } from "vitest";
 import { createEmbeddedEngine } from "../engines/embedded/adapter.ts";
 import { startTestWorker } from "../engines/embedded/testing.ts";
+import { limits } from "../api/limits.ts";
 import { testGateway, testPrices } from "../api/testing.ts";
 
 test("a conversation on the embedded engine: cached tokens in the bill, phases in the record, a client that leaves", async () => {
@@ -82,6 +83,43 @@ test("a conversation on the embedded engine: cached tokens in the bill, phases i
     expect(rows).toEqual([{ status: "cancelled", usage_source: "engine", stopped: true }]);
     expect((await at.ledger.prove()).discrepancies).toEqual([]);
   } finally {
+    await worker.stop();
+  }
+});
+
+test("bytes flow while a long prompt is computed, and the answer follows", async () => {
+  await using at = await testGateway();
+  const worker = await startTestWorker({ slots: 1, contextTokens: 4_096 });
+  const usual = { ...limits };
+  // A prompt of two thousand tokens takes longer than this on any machine.
+  Object.assign(limits, { quietMs: 5, beatMs: 20, waitingTickMs: 2 });
+  try {
+    const token = worker.headers["authorization"]!.slice("Bearer ".length);
+    const entry = at.engines.add("small", createEmbeddedEngine({ url: worker.url, token }), {
+      kind: "embedded",
+      model: "small",
+    });
+    await at.engines.probe(entry);
+    const { organisation } = at.principal;
+    await at.ledger.setRateCard({ organisation, model: "small", currency: "USD", ...testPrices });
+    const response = await fetch(`${at.address}/v1/chat/completions`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${at.key}`, "content-type": "application/json" },
+      body: JSON.stringify({
+        model: "small",
+        stream: true,
+        max_tokens: 4,
+        messages: [{ role: "user", content: `${"The shaft turns the mill. ".repeat(350)} What turns?` }],
+      }),
+    });
+    const text = await response.text();
+    const [waited, answered] = [text.indexOf(": waiting"), text.indexOf("data: {")];
+    expect(waited).toBe(0);
+    expect(answered).toBeGreaterThan(waited);
+    expect(text.slice(0, answered).match(/: waiting/g)!.length).toBeGreaterThan(1);
+    expect(text).toContain("[DONE]");
+  } finally {
+    Object.assign(limits, usual);
     await worker.stop();
   }
 });

@@ -66,3 +66,23 @@ test("a component that restarts is a trouble with its last error; one that start
   ]);
   expect((await instanceStatus(sources(new EngineRegistry(), [{ ...child, state: "starting" }]))).healthy).toBe(true);
 });
+
+test("each model says which coding agents its context holds, and one of embeddings says nothing of them", async () => {
+  const engines = new EngineRegistry();
+  const capabilities = { tokenize: false, kvEvents: false };
+  const endpoint = engineAt(engines, "local");
+  const fits = async () =>
+    Object.fromEntries(
+      ((await instanceStatus(sources(engines))).deployments[0]!.clients ?? []).map((client) => [
+        client.name,
+        client.fits,
+      ]),
+    );
+  expect(await fits()).toEqual({});
+  endpoint.facts = { models: [], contextTokens: 8_192, capabilities };
+  expect(await fits()).toEqual({ "Claude Code": false, Codex: false, "Gemini CLI": false, OpenCode: false });
+  endpoint.facts = { models: [], contextTokens: 12_500, capabilities };
+  expect(await fits()).toEqual({ "Claude Code": false, Codex: true, "Gemini CLI": true, OpenCode: true });
+  endpoint.facts = { models: [], contextTokens: 512, capabilities: { ...capabilities, speaks: ["embeddings"] } };
+  expect(await fits()).toEqual({});
+});

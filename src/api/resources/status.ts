@@ -1,7 +1,14 @@
 // The whole instance as the API shows it: its processes, what each holds in memory, and what its engines say of themselves.
 import { treeMemory, type ChildStatus, type DeploymentState, type Disk, type Supervisor } from "../../fleet/index.ts";
-import { kindOf, type EngineRegistry, type RegisteredEndpoint, type WorkerEngine } from "../../engines/index.ts";
+import {
+  kindOf,
+  type EndpointFacts,
+  type EngineRegistry,
+  type RegisteredEndpoint,
+  type WorkerEngine,
+} from "../../engines/index.ts";
 import type { WorkerStatus } from "../../engines/embedded/protocol.ts";
+import { clientsOf } from "./clients.ts";
 import { deploymentResource } from "./deployment.ts";
 import type {
   ComponentStatus,
@@ -177,7 +184,7 @@ async function ownDeployment(
   return {
     name: deployment.name,
     engine: "embedded",
-    ...(facts && { kind: kindOf(facts.capabilities) }),
+    ...saidBy(facts, endpoints),
     state,
     endpoints,
     placement: String(deployment.manifest["placement"]),
@@ -264,5 +271,16 @@ function addedEngine(name: string, registered: SeenEndpoint[]): DeploymentStatus
   const some = endpoints.some(({ state }) => state === "ready");
   const state = all("ready") ? "ready" : some ? "partial" : all("starting") ? "starting" : "down";
   const facts = registered.find((one) => one.facts)?.facts;
-  return { name, engine: "openai", ...(facts && { kind: kindOf(facts.capabilities) }), state, endpoints };
+  return { name, engine: "openai", ...saidBy(facts, endpoints), state, endpoints };
+}
+
+/** What a model does, and the agents that its longest context holds, as far as its endpoints have said it. */
+function saidBy(
+  facts: EndpointFacts | undefined,
+  endpoints: readonly EndpointStatus[],
+): Pick<DeploymentStatus, "kind" | "clients"> {
+  if (!facts) return {};
+  const kind = kindOf(facts.capabilities);
+  const longest = Math.max(0, ...endpoints.map(({ context_tokens = 0 }) => context_tokens));
+  return { kind, ...(kind === "generate" && longest > 0 && { clients: clientsOf(longest) }) };
 }

@@ -10,6 +10,7 @@ import {
   type DeploymentSpec,
   type FleetWorker,
   type ServableModel,
+  type ServableShape,
 } from "../../fleet/index.ts";
 import { LineshaftError } from "../../errors/index.ts";
 import type { EngineRegistry } from "../registry.ts";
@@ -26,8 +27,10 @@ const drainMs = 60_000;
 const drainPollMs = 100;
 /** Memory of a worker beside weights and KV: the process, the library, compute buffers. Measured: 280 MB. */
 const besidesBytes = 300e6;
-/** The worker's default (protocol.ts). */
-const usualContextTokens = 4_096;
+/** Share of the memory that is free at the start that KV may take where a manifest names no context, and the context that it is never below. */
+const kvShare = 0.5;
+const leastContextTokens = 4_096;
+const contextStep = 256;
 
 /** A GGUF file, with the sampling that its makers recommend. */
 interface EmbeddedModel extends ServableModel {
@@ -50,15 +53,22 @@ interface EmbeddedWorkersOptions {
 export function embeddedWorkers(options: EmbeddedWorkersOptions): DeploymentHands<EmbeddedModel>["workers"] {
   const { engines, kvFolder, elsewhere = async () => 0 } = options;
   const folderOf = (deployment: string) => join(kvFolder, deployment);
+  const { availableBytes: freeBytes, totalBytes } = machineMemory();
+  const kvBytes = kvShare * Math.max(0, freeBytes - reserveBytes(totalBytes));
+  const contextOf = (deployment: DeploymentSpec, shape: ServableShape | undefined) =>
+    usualContext(deployment, shape, kvBytes);
   return {
-    spec: (worker, deployment, model) => workerSpec(worker, deployment, model, options, folderOf(worker.deployment)),
+    spec: (worker, deployment, { model, shape }) => {
+      const contextTokens = deployment.contextTokens ?? contextOf(deployment, shape);
+      return workerSpec(worker, { ...deployment, contextTokens }, model, options, folderOf(worker.deployment));
+    },
     relabel: (worker) => relabel(worker, engines),
     drain: (worker) => drain(worker, engines, elsewhere),
     bytes(deployment, { model, shape }) {
       // An encoder keeps no KV.
       if (model.embeds) return model.bytes + besidesBytes;
       const trained = shape?.trainedContextTokens ?? Infinity;
-      const context = Math.min(deployment.contextTokens ?? usualContextTokens, trained);
+      const context = Math.min(deployment.contextTokens ?? contextOf(deployment, shape), trained);
       return model.bytes + (shape?.kvBytesPerToken ?? 0) * deployment.slots * context + besidesBytes;
     },
     machine() {
@@ -70,6 +80,23 @@ export function embeddedWorkers(options: EmbeddedWorkersOptions): DeploymentHand
     },
     erase: (deployment) => rm(folderOf(deployment), { recursive: true, force: true }),
   };
+}
+
+/**
+ * Context where a manifest names none: what the model was trained for, as far as the KV of all slots of all its workers fits into
+ * `kvBytes`, and never below 4,096 tokens.
+ */
+export function usualContext(
+  { slots, roles }: Pick<DeploymentSpec, "slots" | "roles">,
+  shape: ServableShape | undefined,
+  kvBytes: number,
+): number {
+  if (!shape) return leastContextTokens;
+  const { trainedContextTokens, kvBytesPerToken } = shape;
+  const workers = Math.max(1, roles.both + roles.prefill + roles.decode);
+  const fitting = kvBytes / (workers * slots * Math.max(1, kvBytesPerToken));
+  const stepped = Math.floor(fitting / contextStep) * contextStep;
+  return Math.min(trainedContextTokens, Math.max(leastContextTokens, stepped));
 }
 
 function workerSpec(

@@ -39,7 +39,7 @@ export interface Hands<Model extends ServableModel> {
   };
   workers: {
     /** How a worker is started and comes into service. */
-    spec(worker: FleetWorker, deployment: DeploymentSpec, model: Model): ChildSpec;
+    spec(worker: FleetWorker, deployment: DeploymentSpec, weights: Weights<Model>): ChildSpec;
     /** Puts a ready worker into service anew, under the role that it has now. */
     relabel(worker: FleetWorker): void;
     /** Takes a worker out of service and waits for its calls. Never throws. */
@@ -126,7 +126,7 @@ export class Deployments<Model extends ServableModel> {
       hands: {
         spec: (worker) => {
           const { spec, weights } = this.#serving.get(worker.deployment)!;
-          return workers.spec(worker, spec, weights.model);
+          return workers.spec(worker, spec, weights);
         },
         relabel: (worker) => workers.relabel(worker),
         drain: (worker) => workers.drain(worker),

@@ -82,7 +82,9 @@ export const deploymentManifest = z
       .min(256)
       .max(1_048_576)
       .optional()
-      .describe("Prompt and output of one call; what the model was trained for, at most 4,096, when left out"),
+      .describe(
+        "Prompt and output of one call; when left out, what the model was trained for as far as memory allows, at least 4,096",
+      ),
     threads: z
       .number()
       .int()

@@ -22,7 +22,7 @@ export interface DeploymentSpec {
   firstTokenSeconds: number | undefined;
   /** Calls that one worker runs at once. */
   slots: number;
-  /** Tokens of one call, prompt and output; undefined: what the model was trained for, at most 4,096. */
+  /** Tokens of one call, prompt and output; undefined: what the model was trained for, as far as memory allows. */
   contextTokens: number | undefined;
   /** Threads of one worker; undefined: its share of the machine. */
   threads: number | undefined;
