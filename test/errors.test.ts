@@ -17,6 +17,8 @@ const inside = new Set([
   "endpoint_timeout",
   "endpoint_unreachable",
   "resource_unavailable",
+  // a line of a batch that another process serves: its caller passes over it
+  "line_taken",
   // bounds and signals that the room that reads them turns into codes of its own
   "schema_bound",
   "json_bound",

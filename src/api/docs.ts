@@ -9,6 +9,7 @@ import { rerankBody } from "../gateway/protocols/rerank/schema.ts";
 import { responsesBody } from "../gateway/protocols/responses/schema.ts";
 import type { Action } from "../governance/index.ts";
 import { registerAnthropicApi } from "./anthropicDocs.ts";
+import { registerBatchApi } from "./docsBatches.ts";
 import { registerResponsesApi } from "./docsResponses.ts";
 import { registerGeminiApi } from "./geminiDocs.ts";
 import { failureAnswer, type ApiEnv } from "./helpers.ts";
@@ -164,6 +165,7 @@ protocol's own API (OpenAI's, Anthropic's) with a \`code\`. Codes are stable: pr
 export function openApiDocument(app: OpenAPIHono<ApiEnv>): object {
   registerModelApi(app);
   registerResponsesApi(app);
+  registerBatchApi(app);
   registerAnthropicApi(app);
   registerGeminiApi(app);
   app.openAPIRegistry.registerComponent("securitySchemes", "key", { type: "http", scheme: "bearer" });

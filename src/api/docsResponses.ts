@@ -2,6 +2,7 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import { z } from "@hono/zod-openapi";
 import { responses } from "../gateway/protocols/responses/index.ts";
+import type { Question } from "../gateway/protocols/types.ts";
 import { type ApiEnv } from "./helpers.ts";
 
 /** What each route does. */
@@ -26,16 +27,29 @@ const summaries: Readonly<Record<string, string>> = {
 const anyObject = z.looseObject({});
 
 /** Adds them to the document. */
-export function registerResponsesApi(app: OpenAPIHono<ApiEnv>): void {
-  for (const { method, path, action } of responses.questions) {
+export const registerResponsesApi = (app: OpenAPIHono<ApiEnv>): void =>
+  registerQuestions(app, responses.questions, summaries);
+
+/** Adds requests that call no model, each with what it does, to the document. */
+export function registerQuestions(
+  app: OpenAPIHono<ApiEnv>,
+  questions: readonly Question[],
+  does: Readonly<Record<string, string>>,
+): void {
+  for (const { method, path, action, takes } of questions) {
     const names = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name!);
     app.openAPIRegistry.registerPath({
       method: method.toLowerCase() as "get" | "post" | "delete",
       path,
       "x-lineshaft-action": action,
       tags: ["Models (OpenAI's shapes)"],
-      summary: summaries[`${method} ${path}`] ?? path,
-      request: { params: z.object(Object.fromEntries(names.map((name) => [name, z.string()]))) },
+      summary: does[`${method} ${path}`] ?? path,
+      request: {
+        params: z.object(Object.fromEntries(names.map((name) => [name, z.string()]))),
+        ...(takes === "form" && {
+          body: { required: true, content: { "multipart/form-data": { schema: anyObject } } },
+        }),
+      },
       responses: {
         200: { description: "In OpenAI's shape", content: { "application/json": { schema: anyObject } } },
         401: { description: "No key, or one that is not known" },

@@ -23,6 +23,11 @@ export const limits = {
   zstdWindowLog: 23,
   /** How long a browser may remember that a page of another origin may call. */
   preflightSeconds: 86_400,
+  /** Of a form with a file: its other parts, each with its headers, and all bytes beside the file. */
+  formFieldsMost: 8,
+  formFieldBytes: 4_096,
+  formHeaderBytes: 8_192,
+  formBytesBeside: 128 * 1024,
   /** Time for a whole request (long prompts on slow lines) and for its headers, and how long an idle connection is kept. */
   requestMs: 300_000,
   headersMs: 20_000,

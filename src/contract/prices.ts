@@ -82,7 +82,7 @@ export const priceSet = strict({
       strict(newTable),
     ])
     .optional()
-    .describe("Prices of batch jobs, or a discount; without it no batch job is priced"),
+    .describe("Prices of batch jobs, or a discount; without it requests of batches pay the usual prices"),
 });
 export const cardSet = strict({
   model: z

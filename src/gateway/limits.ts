@@ -126,6 +126,41 @@ export const limits = {
   /** Items of one page of a list. */
   listedItems: 20,
   listedItemsMost: 100,
+  /** Files of a project: how many, their bytes together and each, and the pieces that they are stored in. */
+  filesMost: 1_000,
+  projectFileBytes: 4 * 1024 ** 3,
+  fileBytes: 200 * 1024 * 1024,
+  fileChunkBytes: 1024 * 1024,
+  fileNameCharacters: 255,
+  /** How long a file is kept, at least and at most and where nothing is said; and how long its upload may take. */
+  fileKeptSecondsLeast: 3_600,
+  fileKeptSeconds: 30 * 24 * 3_600,
+  fileWrittenMs: 3_600_000,
+  fileSweepMs: 3_600_000,
+  /** Requests of one batch, the bytes of each, and characters of the id that its owner gives it. */
+  batchLinesMost: 50_000,
+  batchLineBytes: 8 * 1024 * 1024,
+  customIdCharacters: 512,
+  /** Problems of an input file that are named. */
+  batchProblemsMost: 50,
+  /** Batches of a project that have not ended, and time in which a batch is served. A batch that has ended is kept as long as a file. */
+  openBatchesMost: 100,
+  batchWindowMs: 24 * 3_600_000,
+  /** Lines that one process serves at once, those that it takes in one statement, and open batches that it looks at. */
+  linesAtOnce: 32,
+  linesTaken: 8,
+  batchesLookedAt: 64,
+  /** How often a process looks for batches, and says that it lives; a line of a process that said nothing for so long is taken by another. */
+  batchLookMs: 1_000,
+  lineBeatMs: 3_000,
+  lineDeadMs: 15_000,
+  /** Tries of a line whose engine fails or whose process ends; the first wait after one, and the longest. */
+  lineTriesMost: 5,
+  lineWaitMs: 1_000,
+  lineWaitMostMs: 300_000,
+  /** Results that are read at once while output is written, and the time that this may take. */
+  resultsRead: 100,
+  batchWrittenMs: 15 * 60_000,
   /** Interval of the probes of an engine that answers, and the longest interval for one that does not. */
   probeEveryMs: 10_000,
   probeMostMs: 60_000,

@@ -22,7 +22,7 @@
 // row of its own. A call has ended when its last attempt is settled; its record follows at once.
 import { processMemory } from "../bounded/index.ts";
 import { LineshaftError } from "../errors/index.ts";
-import type { EngineRegistry, RegisteredEndpoint, RuntimeFact } from "../engines/index.ts";
+import type { EngineRegistry, RegisteredEndpoint, RuntimeFact, Usage } from "../engines/index.ts";
 import type { Use } from "../governance/index.ts";
 import type { SchedulerSnapshot } from "../scheduler/index.ts";
 import type { Logger, SchedulerNumbers } from "../telemetry/index.ts";
@@ -236,17 +236,20 @@ class Pipeline {
       : decodeMs && Math.max(0, attempt.moments.first - decodeMs);
     const capped = cutWhole(whole, outputMost(attempt), answer.usage()?.outputTokens);
     const { deltas, wire } = whole;
+    const cut = capped ? "limit" : begun.cut;
     const finishReason = (capped?.deltas ?? deltas)[0]?.finish;
     const failure = call.check && (await failureOf(async () => checkWhole(call.check!, capped?.deltas ?? deltas)));
+    // In a PD call the decode engine reports transferred tokens as cached, so the answer says what is billed.
+    const isOwnShape = wire.shape === call.request.asked.shape;
+    const told = isOwnShape && !attempt.placement.split && whole.reportsUsage && !cut;
+    const shownWith = (usage: Usage | undefined, usageCut: boolean): AnswerChunk =>
+      told && !usageCut ? { deltas, wire } : { deltas, wire, ...capped, ...(usage && { usage }) };
+    if (!failure) await this.#kept(call, begun, shownWith(answer.usage(), false));
     const outcome = failure ? "failed" : "completed";
-    const cut = capped ? "limit" : begun.cut;
     const ended = await this.#attempts.end(call, attempt, { outcome, answer, failure, finishReason, cut });
     if (failure) throw failure;
     const record = this.#reporting.finish(call, outcome, ended);
-    // In a PD call the decode engine reports transferred tokens as cached, so the answer says what is billed.
-    const isOwnShape = wire.shape === call.request.asked.shape;
-    const told = isOwnShape && !attempt.placement.split && whole.reportsUsage && !ended.usageCut && !cut;
-    const shown: AnswerChunk = told ? { deltas, wire } : { deltas, wire, ...capped, usage: ended.usage };
+    const shown = shownWith(ended.usage, ended.usageCut);
     return {
       id: call.id,
       chunks: none(),
@@ -259,6 +262,19 @@ class Pipeline {
       },
       lastHeaders: () => ({}),
     };
+  }
+
+  /**
+   * Keeps the answer of a line of a batch, before it is paid for. Where it cannot be kept its client has none of it, so nothing is billed, as
+   * for a whole answer that broke off.
+   */
+  async #kept(call: CallState, { attempt }: Begun, answer: AnswerChunk): Promise<void> {
+    const { line } = call.request;
+    const failure = line && (await failureOf(() => line.keep(answer)));
+    if (!failure) return;
+    attempt.moments.opened = 0;
+    await this.#attempts.end(call, attempt, { outcome: "failed", answer: undefined, failure });
+    throw failure;
   }
 
   /** A stream: passed on as it comes, settled when it ends, before its reader sees the end. */

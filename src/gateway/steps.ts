@@ -6,7 +6,7 @@ import { EngineError } from "../engines/index.ts";
 import type { EngineRegistry, RegisteredEndpoint } from "../engines/index.ts";
 import { LineshaftError } from "../errors/index.ts";
 import { assertAuthorised } from "../governance/index.ts";
-import type { RateCard } from "../ledger/index.ts";
+import { batchCard, type RateCard } from "../ledger/index.ts";
 import { attemptsMost } from "../scheduler/index.ts";
 import type { Alarms } from "../telemetry/index.ts";
 import type { Attempts } from "./attempt.ts";
@@ -52,13 +52,14 @@ export class Steps {
     return endpoints;
   }
 
-  /** The card of a model that is valid now. Throws LineshaftError `model_unpriced`. */
-  async price({ principal }: CallState["request"], model: string): Promise<RateCard> {
+  /** The card that prices the call, and is valid now. Throws LineshaftError `model_unpriced`. */
+  async price({ principal, line }: CallState["request"], model: string): Promise<RateCard> {
     const card = await this.#rooms.ledger.currentRateCard(principal.organisation, model);
     if (!card) throw modelUnpriced(model);
     if (card.currency !== principal.currency) throw modelUnpriced(model, card.currency, principal.currency);
     if (card.estimate) raisePriceUnknown(this.#rooms.alarms, principal.organisation, card);
-    return card;
+    // A card without batch prices prices lines of batches as other calls.
+    return (line && batchCard(card)) ?? card;
   }
 
   /** Tries endpoints and models until one answers. Throws what ended the call. */

@@ -33,7 +33,7 @@ interface Opened extends AsyncDisposable {
 }
 
 /** Rows of attempts and calls belong to another room. */
-const noRows: RecordRows = { post: async () => {}, ofCrash: () => ({ attempt: {}, call: {} }) };
+const noRows: RecordRows = { post: async () => {}, isRedone: () => false, ofCrash: () => ({ attempt: {}, call: {} }) };
 
 /** The ledger of a process of its own. */
 async function openLedger(db: Database): Promise<Opened> {

@@ -231,6 +231,11 @@ export interface RecordRows {
     rows: { attempts: readonly string[]; calls: readonly string[] },
   ): Promise<void>;
   /**
+   * Whether the work of an attempt is done again after a crash. No budget pays for such an attempt; what its engine may charge is in
+   * suspense.
+   */
+  isRedone(held: HeldAttempt): boolean;
+  /**
    * The rows of an attempt that a crash ended, and of its call. `sentTo`: the engine that it was sent to; undefined where it was not sent,
    * and then there is no row of the attempt. Of several attempts of one call the last one's row of the call counts.
    */

@@ -23,7 +23,9 @@ export type IdPrefix =
   | "spl"
   | "prog"
   | "conv"
-  | "item";
+  | "item"
+  | "file"
+  | "batch";
 
 /** Crockford's alphabet: no letters that look like digits. */
 const alphabet = "0123456789abcdefghjkmnpqrstvwxyz";

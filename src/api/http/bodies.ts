@@ -76,7 +76,8 @@ function tooManyOfKey(most: number): LineshaftError {
   });
 }
 
-function tooSlow(): LineshaftError {
+/** A sender holds what its request takes for too long. */
+export function tooSlow(): LineshaftError {
   return new LineshaftError({
     code: "body_too_slow",
     message: `Less than ${limits.slowBodyBytes} bytes of the body came within ${limits.slowBodyMs / 1000} s. Send it faster, or less at once.`,
@@ -190,7 +191,7 @@ function readAsItComes(request: IncomingMessage, taker: Taker): Promise<Buffer> 
 }
 
 /** Reads and drops the rest of a refused body, so that its sender reads the answer. Closes the connection when too much of it comes. */
-function discard(request: IncomingMessage): void {
+export function discard(request: IncomingMessage): void {
   let left: number = limits.discardedBytes;
   const timer = setTimeout(() => request.complete || request.destroy(), limits.discardMs).unref();
   request.on("data", (piece: Buffer) => {

@@ -1,20 +1,24 @@
 // The one address: the protocols of clients on node:http (tokens.ts), everything else on Hono over the same server.
 import { createServer as createHttpServer } from "node:http";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { getRequestListener } from "@hono/node-server";
 import { LineshaftError } from "../../errors/index.ts";
 import { assertAuthorised } from "../../governance/index.ts";
 import { pooledId } from "../../gateway/ids.ts";
 import { createApi } from "../app.ts";
-import { asLineshaftError } from "../../gateway/errors.ts";
+import { Batches } from "../../gateway/batches/runner.ts";
+import { asLineshaftError, storageFull } from "../../gateway/errors.ts";
 import { limits } from "../limits.ts";
 import { ResponsesState } from "../../gateway/responses/state.ts";
 import type { Gateway } from "../../gateway/types.ts";
 import { protocolOf, routeOf, servedRoutes, type Route } from "../../gateway/protocols/registry.ts";
-import type { Protocol } from "../../gateway/protocols/types.ts";
+import type { Protocol, Question, Reply } from "../../gateway/protocols/types.ts";
 import { authenticate } from "./authenticate.ts";
 import { BodyBudget, type HeldBody } from "./bodies.ts";
 import { answeredAtEdge } from "./edge.ts";
+import { readForm } from "./form.ts";
 import { explained, sendError, sendJson } from "./respond.ts";
 import type { ServerDependencies } from "../dependencies.ts";
 import { asksForSocket, serveSockets, socketsOf } from "./socket.ts";
@@ -27,6 +31,8 @@ export function createServer(dependencies: ServerDependencies): Server {
   const bodies = new BodyBudget();
   const stored = new ResponsesState(dependencies);
   stored.begin();
+  const batches = new Batches({ ...dependencies, stored });
+  batches.begin();
   const api = createApi({ ...dependencies, stored }, bodies);
   const listener = getRequestListener(api.fetch, { overrideGlobalObjects: false });
   const server = createHttpServer(
@@ -51,7 +57,7 @@ export function createServer(dependencies: ServerDependencies): Server {
           return failure;
         };
         const exchange = { request, response, requestId, protocol, path, query, explained: told };
-        serveProtocol({ ...dependencies, stored }, bodies, exchange, route).catch((error: unknown) =>
+        serveProtocol({ ...dependencies, stored, batches }, bodies, exchange, route).catch((error: unknown) =>
           sendError(response, protocol, told(error), requestId),
         );
         return;
@@ -64,6 +70,7 @@ export function createServer(dependencies: ServerDependencies): Server {
   server.once("close", () => {
     socketsOf(server).close();
     stored.close();
+    batches.close();
   });
   return server;
 }
@@ -77,7 +84,7 @@ function placeOf(url: string): { path: string; query: string } {
 }
 
 async function serveProtocol(
-  dependencies: ServerDependencies & { stored: ResponsesState },
+  dependencies: ServerDependencies & { stored: ResponsesState; batches: Batches },
   bodies: BodyBudget,
   exchange: {
     request: IncomingMessage;
@@ -125,12 +132,10 @@ async function serveProtocol(
     }
   }
   if (route?.question) {
-    const { question } = route;
+    const { question, names } = route;
     const { organisation, project } = principal;
     assertAuthorised(principal, question.action, { organisation, project });
-    const names = Object.fromEntries(
-      Object.entries(route.names).map(([name, value]): [string, string] => [name, decodePath(value)]),
-    );
+    if (question.takes === "form" && dependencies.storage?.full) throw storageFull();
     const held = bodies.open(principal.key);
     try {
       const gone = goneSignal(response);
@@ -138,18 +143,18 @@ async function serveProtocol(
         engines: dependencies.engines,
         aliases: dependencies.gateway.aliases(principal.organisation),
         stored: dependencies.stored,
+        batches: dependencies.batches,
         principal,
-        names,
+        names: decodedNames(names),
         query: new URLSearchParams(query),
         headers: request.headers,
-        json: question.method === "POST" ? await bodyOf(request, held) : undefined,
+        json: await jsonOf(question, request, held),
+        form: (onFile) => readForm(request, onFile),
         signal: AbortSignal.any([gone, dependencies.gateway.closing]),
         count: (bytes) => held.add(bytes),
       });
       if (reply.events) return await sendReplay({ response, protocol, requestId }, reply.events);
-      const { json, headers = {} } = reply;
-      const flat = Object.entries(headers).flat();
-      return sendJson(response, 200, JSON.stringify(json), [protocol.requestIdHeader, requestId, ...flat]);
+      return await sendReply(response, reply, [protocol.requestIdHeader, requestId]);
     } finally {
       held.release();
     }
@@ -166,8 +171,28 @@ function ownKey({ keyIn }: Protocol, header: (name: string) => string | undefine
   return keyIn && (header(keyIn.header) ?? new URLSearchParams(query).get(keyIn.query) ?? undefined);
 }
 
-/** The body of a question, parsed; it is counted until it was read. Undefined where there is none. */
-async function bodyOf(request: IncomingMessage, held: HeldBody): Promise<unknown> {
+const decodedNames = (names: Readonly<Record<string, string>>): Record<string, string> =>
+  Object.fromEntries(Object.entries(names).map(([name, value]): [string, string] => [name, decodePath(value)]));
+
+type Events = { events: AsyncIterable<string> };
+
+/** Answers a question. A file is read as fast as its client takes it. */
+async function sendReply(response: ServerResponse, reply: Exclude<Reply, Events>, headers: string[]): Promise<void> {
+  if (!reply.bytes) {
+    headers.push(...Object.entries(reply.headers ?? {}).flat());
+    return sendJson(response, 200, JSON.stringify(reply.json), headers);
+  }
+  headers.push("content-type", "application/octet-stream", "content-length", String(reply.length));
+  // A name may hold anything: RFC 8187.
+  headers.push("content-disposition", `attachment; filename*=UTF-8''${encodeURIComponent(reply.name)}`);
+  response.writeHead(200, headers);
+  // A client that leaves ends it, and so does a file that is removed meanwhile: its connection is closed before its length was reached.
+  await pipeline(Readable.from(reply.bytes), response).catch(() => response.destroy());
+}
+
+/** The body of a question, parsed; it is counted until it was read. Undefined where there is none, and for a form. */
+async function jsonOf({ method, takes }: Question, request: IncomingMessage, held: HeldBody): Promise<unknown> {
+  if (method !== "POST" || takes === "form") return undefined;
   const bytes = Number(request.headers["content-length"] ?? 0);
   if (bytes === 0 && request.headers["transfer-encoding"] === undefined) return undefined;
   return (await readJson(request, held)).json;

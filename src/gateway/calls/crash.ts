@@ -17,12 +17,14 @@ interface HoldContext {
   /** Milliseconds since 1970. */
   startedAt: number;
   program?: string;
+  /** It is a line of a batch: after a crash it is served again. */
+  line?: true;
   /** What earlier attempts of the call have used. */
   before?: BilledTokens & { priceNano: string };
 }
 
 export function holdContext({ request, model, startedAt, attempts }: CallState, number: number): HoldContext {
-  const { asked, program } = request;
+  const { asked, program, line } = request;
   const sum = (of: keyof BilledTokens) => attempts.reduce((total, attempt) => total + attempt[of], 0);
   return {
     number,
@@ -32,6 +34,7 @@ export function holdContext({ request, model, startedAt, attempts }: CallState, 
     ...(asked.model !== model && { askedModel: asked.model }),
     startedAt,
     ...(program !== undefined && { program }),
+    ...(line && { line: true }),
     ...(attempts.length > 0 && {
       before: {
         promptTokens: sum("promptTokens"),
@@ -42,6 +45,9 @@ export function holdContext({ request, model, startedAt, attempts }: CallState, 
     }),
   };
 }
+
+/** Whether the work of an attempt is done again after a crash, so that its budget pays for the second time alone. */
+export const isRedone = ({ context }: HeldAttempt): boolean => (context as HoldContext).line === true;
 
 const nothingBefore = { promptTokens: 0, cachedTokens: 0, outputTokens: 0, priceNano: "0" };
 

@@ -1,7 +1,7 @@
 // How the rows of attempts and calls reach their tables: in the transaction that posts their settlements, so that a bill is never without
 // its record. The ledger's poster is given this by the instance.
 import type { RecordRows } from "../../ledger/index.ts";
-import { rowsOfCrash } from "./crash.ts";
+import { isRedone, rowsOfCrash } from "./crash.ts";
 
 /** The gateway's part of every batch that is posted. JSON is the cheapest way to bring many rows over. */
 export const callRecords: RecordRows = {
@@ -14,5 +14,6 @@ export const callRecords: RecordRows = {
       [`[${calls.join()}]`, `[${attempts.join()}]`],
     );
   },
+  isRedone,
   ofCrash: rowsOfCrash,
 };

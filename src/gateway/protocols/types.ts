@@ -9,6 +9,8 @@ import type { IncomingHttpHeaders } from "node:http";
 import type { LineshaftError } from "../../errors/index.ts";
 import type { EngineRegistry, Shape } from "../../engines/index.ts";
 import type { Action, Principal } from "../../governance/index.ts";
+import type { FileStore } from "../batches/files.ts";
+import type { BatchStore } from "../batches/store.ts";
 import type { ModelCall } from "../modelCall.ts";
 import type { ResponsesState } from "../responses/state.ts";
 import type { AnswerChunk } from "../types.ts";
@@ -60,6 +62,8 @@ export interface Question {
   readonly path: string;
   /** What it does, on the caller's organisation; the server asks governance before it is answered. */
   readonly action: Action;
+  /** Its body is a form with a file (multipart/form-data, RFC 7578); absent: JSON or nothing. */
+  readonly takes?: "form";
   /** Throws LineshaftError. */
   answer(asked: Questioned): Reply | Promise<Reply>;
 }
@@ -79,14 +83,30 @@ export interface Questioned {
   stored: ResponsesState;
   /** Aborts when the client has gone, or the server stops. */
   signal: AbortSignal;
+  /** Batches and their files. */
+  batches: { files: FileStore; batches: BatchStore };
+  /**
+   * Reads the body as a form, for a question that takes one: its one file goes to `onFile` while it comes, and its other parts are
+   * answered by their names once all of it has come. Throws LineshaftError, what `onFile` throws included.
+   */
+  form: (onFile: (name: string, bytes: AsyncIterable<Buffer>) => Promise<void>) => Promise<ReadonlyMap<string, string>>;
   /** Counts bytes that are about to be read as memory of the request. Throws 429 and 503 where they are too many. */
   count: (bytes: number) => void;
 }
 
-/** What a question is answered with: an object, or a stream of events as text. */
+/** What a question is answered with: an object, a stream of events as text, or the bytes of a file. */
 export type Reply =
-  | { json: Record<string, unknown>; headers?: Record<string, string>; events?: undefined }
-  | { events: AsyncIterable<string>; json?: undefined };
+  | { json: Record<string, unknown>; headers?: Record<string, string>; events?: undefined; bytes?: undefined }
+  | { events: AsyncIterable<string>; json?: undefined; bytes?: undefined }
+  | FileReply;
+
+/** The bytes of a file, and their number. */
+interface FileReply {
+  bytes: AsyncIterable<Buffer>;
+  length: number;
+  name: string;
+  events?: undefined;
+}
 
 export interface Protocol {
   readonly name: string;

@@ -3,6 +3,7 @@ import { LineshaftError } from "../../errors/index.ts";
 import { pooledId } from "../ids.ts";
 import { limits } from "../limits.ts";
 import { checkItems, kindOf } from "../protocols/responses/items.ts";
+import { labelsOf } from "./labels.ts";
 import type { Question, Questioned } from "../protocols/types.ts";
 import { invalidAt, invalidValue } from "../refusals.ts";
 import type { Conversation } from "./conversations.ts";
@@ -104,16 +105,6 @@ function bodyOf(json: unknown): Json {
   if (json === undefined) return {};
   if (json !== null && typeof json === "object" && !Array.isArray(json)) return json as Json;
   throw invalidValue("body", "The body must be a JSON object.");
-}
-
-function labelsOf(given: unknown): Json {
-  if (given === undefined || given === null) return {};
-  const labels = Object.entries(given);
-  const isLabel = ([name, value]: [string, unknown]) =>
-    name.length <= 64 && typeof value === "string" && value.length <= 512;
-  if (typeof given === "object" && !Array.isArray(given) && labels.length <= 16 && labels.every(isLabel))
-    return given as Json;
-  throw invalidAt("metadata", "must have at most 16 members, names of at most 64 characters and texts of at most 512.");
 }
 
 /** Items to add, each with an id. */

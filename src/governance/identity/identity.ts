@@ -132,7 +132,19 @@ export class Identity {
     }
   }
 
-  async #lookUp(hmac: Buffer): Promise<Principal | undefined> {
+  /**
+   * The principal of a key by its id, for work of it that goes on without its token; undefined where it was revoked or never was. The answer
+   * is that of the database at this moment.
+   */
+  async principalOf(key: string): Promise<Principal | undefined> {
+    return this.#principal("k.id = $1", key);
+  }
+
+  #lookUp(hmac: Buffer): Promise<Principal | undefined> {
+    return this.#principal("k.secret_hmac = $1", hmac);
+  }
+
+  async #principal(where: string, value: Buffer | string): Promise<Principal | undefined> {
     const { rows } = await this.#db.query<{
       key: string;
       organisation: string;
@@ -141,8 +153,8 @@ export class Identity {
       currency: string;
     }>(
       `select k.id as key, k.organisation, k.project, k.role, o.currency
-       from keys k join organisations o on o.id = k.organisation where k.secret_hmac = $1 and k.revoked_at is null`,
-      [hmac],
+       from keys k join organisations o on o.id = k.organisation where ${where} and k.revoked_at is null`,
+      [value],
     );
     return rows[0] && { kind: "key", ...rows[0] };
   }

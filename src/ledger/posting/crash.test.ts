@@ -64,6 +64,7 @@ function endings(...records: Buffer[]): { written: WrittenRecord[]; asked: Asked
   const asked: Asked[] = [];
   const ends = [
     ...unended.endings({
+      isRedone: ({ attempt }) => attempt === "again",
       ofCrash(of, { amountNano }, sentTo) {
         asked.push({ attempt: of.attempt, amountNano, sentTo });
         return { attempt: sentTo && { id: of.attempt }, call: { id: of.call, last: of.attempt } };
@@ -75,6 +76,12 @@ function endings(...records: Buffer[]): { written: WrittenRecord[]; asked: Asked
 
 test.each<[string, Buffer[], Record<string, unknown>]>([
   ["not sent: nothing", [hold("a")], { amount: "0", prompt: 0, output: 0, source: "counted", held: "356" }],
+  [
+    "sent, and done again: nothing, its hold in suspense",
+    [hold("again"), sent("again")],
+    { attempt: "again", amount: "0", prompt: 0, output: 0, held: "356", suspense: "356", unanswered: true },
+  ],
+  ["not sent, and done again: nothing", [hold("again")], { attempt: "again", amount: "0", held: "356" }],
   ["sent: its hold", [hold("a"), sent("a")], { amount: "356", prompt: 100, output: 256, source: "estimated" }],
   [
     "sent, with progress: the prompt and what was seen, from the shares of the extension",

@@ -3,13 +3,14 @@
 //   held, not sent          0: the engine was never asked
 //   sent, with progress     the prompt and the output that the newest extension had seen
 //   sent, without           the whole hold: nothing says how far the engine came
+//   sent, done again        0, and the above in suspense: the work is done and paid for a second time (a line of a batch)
 //
 // Progress is output that was seen after the attempt was sent. An extension before that pays for an engine that cannot be stopped, and one
 // that has seen nothing only says that the hold has changed.
 //
 // A call whose last attempt is settled but which has no record of its own gets one. An attempt that is not settled is open, although its
 // call may have a record: its settlement could not be written.
-import { billable, type Billable } from "../claims.ts";
+import { billable, unanswered, type Billable } from "../claims.ts";
 import type { RecordRows, Settlement } from "../types.ts";
 import { holdOf, settlementOf } from "./decode.ts";
 import { encodeCall, encodeSettle } from "./encode.ts";
@@ -61,13 +62,14 @@ export class Unended {
   }
 
   /** The records that end everything, one call after the other. */
-  *endings(rows: Pick<RecordRows, "ofCrash">): Iterable<Buffer[]> {
+  *endings(rows: Pick<RecordRows, "ofCrash" | "isRedone">): Iterable<Buffer[]> {
     for (const [call, attempts] of this.#calls) {
       const records: Buffer[] = [];
       let callRow: unknown;
       for (const attempt of attempts) {
         const record = holdOf(attempt.hold);
-        const settlement = attempt.settled ? settlementOf(attempt.settled) : settlementOfCrash(attempt, record);
+        const isFree = attempt.sentTo !== undefined && rows.isRedone(record.held);
+        const settlement = attempt.settled ? settlementOf(attempt.settled) : settlementOfCrash(attempt, record, isFree);
         const row = rows.ofCrash(record.held, settlement, attempt.sentTo);
         callRow = row.call;
         if (!attempt.settled)
@@ -78,7 +80,7 @@ export class Unended {
               shares: record.shares,
               countedAtMs: record.countedAtMs,
               settlement,
-              unanswered: false,
+              unanswered: isFree,
               row: row.attempt,
             }),
           );
@@ -120,9 +122,9 @@ export class Unended {
   }
 }
 
-function settlementOfCrash(attempt: Attempt, hold: HoldRecord): Settlement {
+function settlementOfCrash(attempt: Attempt, hold: HoldRecord, isFree: boolean): Settlement {
   const { held } = hold;
-  const { tokens, amountNano, suspenseNano, claimed } = billableOfCrash(attempt, hold);
+  const { tokens, amountNano, suspenseNano, claimed } = billableOfCrash(attempt, hold, isFree);
   return {
     attempt: held.attempt,
     amountNano,
@@ -135,11 +137,12 @@ function settlementOfCrash(attempt: Attempt, hold: HoldRecord): Settlement {
   };
 }
 
-function billableOfCrash(attempt: Attempt, { held, amountNano, coveredTokens }: HoldRecord): Billable {
+function billableOfCrash(attempt: Attempt, { held, amountNano, coveredTokens }: HoldRecord, isFree: boolean): Billable {
   const { promptTokens, rateCard } = held;
   const used =
     attempt.sentTo === undefined
       ? { promptTokens: 0, outputTokens: 0 }
       : { promptTokens, outputTokens: attempt.seen ?? coveredTokens };
+  if (isFree) return unanswered({ ...used, cachedTokens: 0 }, rateCard);
   return billable({ ...used, cachedTokens: 0 }, { promptTokens, outputTokens: coveredTokens }, amountNano, rateCard);
 }

@@ -30,6 +30,7 @@ export const rows: RecordRows = {
       [`[${calls.join()}]`, `[${attempts.join()}]`],
     );
   },
+  isRedone: () => false,
   ofCrash: (held, settled, sentTo) => ({
     attempt: sentTo === undefined ? undefined : attemptRow(held, settled, sentTo),
     call: callRow(held, settled, "failed"),

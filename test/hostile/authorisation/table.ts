@@ -3,6 +3,8 @@ import { hello } from "../../../src/api/testing.ts";
 import type { Caller, World } from "./world.ts";
 
 export type Five = [owner: string, member: string, otherOwner: string, otherMember: string, stranger: string];
+/** The same to every kind of caller. */
+const ofAll = (answer: string): Five => [answer, answer, answer, answer, answer];
 /** Public: with a key, without one, and with one that was revoked. */
 export const everybody = "200";
 
@@ -364,6 +366,24 @@ export const table: Row[] = [
     route: "GET /v1beta/models/{model}",
     path: () => "/v1beta/models/scripted",
     answers: ["200", "200", "200", "200", "200"],
+  },
+  // A JSON body is no form.
+  { route: "POST /v1/files", body: () => ({}), answers: ofAll("400 form_invalid") },
+  { route: "GET /v1/files", answers: ofAll("200") },
+  { route: "GET /v1/files/{file}", path: () => "/v1/files/file_none", answers: ofAll("404 not_found") },
+  { route: "GET /v1/files/{file}/content", path: () => "/v1/files/file_none/content", answers: ofAll("404 not_found") },
+  { route: "DELETE /v1/files/{file}", path: () => "/v1/files/file_none", answers: ofAll("404 not_found") },
+  {
+    route: "POST /v1/batches",
+    body: () => ({ input_file_id: "file_none", endpoint: "/v1/embeddings", completion_window: "24h" }),
+    answers: ofAll("404 not_found"),
+  },
+  { route: "GET /v1/batches", answers: ofAll("200") },
+  { route: "GET /v1/batches/{batch}", path: () => "/v1/batches/batch_none", answers: ofAll("404 not_found") },
+  {
+    route: "POST /v1/batches/{batch}/cancel",
+    path: () => "/v1/batches/batch_none/cancel",
+    answers: ofAll("404 not_found"),
   },
   {
     route: "POST /v1/responses/input_tokens",

@@ -1,4 +1,6 @@
-// OpenAI's chat completions: POST /v1/chat/completions, and the lists of models that its clients ask for.
+// OpenAI's chat completions: POST /v1/chat/completions, and what its clients ask for beside calls: lists of models, files and batches.
+import { batchQuestions } from "../../batches/batchRoutes.ts";
+import { fileQuestions } from "../../batches/fileRoutes.ts";
 import { decodeBody } from "../openai/bodies.ts";
 import { modelList } from "../openai/models.ts";
 import { openAiVerbs } from "../openai/verbs.ts";
@@ -13,6 +15,8 @@ export const chat: Protocol = {
   questions: [
     { method: "GET", path: "/v1/models", action: "models.read", answer: modelList },
     { method: "GET", path: "/v1/models/{model}", action: "models.read", answer: modelList },
+    ...fileQuestions,
+    ...batchQuestions,
   ],
   decode({ json, bytes, text }) {
     const body = decodeBody(chatBody, json);

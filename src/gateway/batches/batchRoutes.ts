@@ -1,0 +1,113 @@
+// OpenAI's Batch API: create, list, retrieve and cancel.
+import { LineshaftError } from "../../errors/index.ts";
+import { limits } from "../limits.ts";
+import type { Question, Questioned, Reply } from "../protocols/types.ts";
+import { invalidAt } from "../refusals.ts";
+import { ownerOf } from "../responses/state.ts";
+import { labelsOf } from "../responses/labels.ts";
+import { fileNotFound } from "./fileRoutes.ts";
+import { keptSeconds, pageOf, pageWish, secondsOf } from "./pages.ts";
+import type { Batch } from "./store.ts";
+
+type Json = Record<string, unknown>;
+
+const batch = "/v1/batches/{batch}";
+
+/** Requests for batches, in OpenAI's shapes. */
+export const batchQuestions: readonly Question[] = [
+  { method: "POST", path: "/v1/batches", action: "batches.create", answer: create },
+  { method: "GET", path: "/v1/batches", action: "batches.read", answer: listBatches },
+  { method: "GET", path: batch, action: "batches.read", answer: getBatch },
+  { method: "POST", path: `${batch}/cancel`, action: "batches.cancel", answer: cancel },
+];
+
+/** Calls that a batch may hold. */
+const endpoints = ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings"];
+const members = ["input_file_id", "endpoint", "completion_window", "metadata", "output_expires_after"];
+
+async function create({ batches, principal, json }: Questioned): Promise<Reply> {
+  const body = bodyOf(json);
+  const { input_file_id: inputFile, endpoint, completion_window: window, output_expires_after: kept } = body;
+  if (typeof endpoint !== "string" || !endpoints.includes(endpoint))
+    throw invalidAt("endpoint", `must be one of ${endpoints.join(", ")}.`);
+  if (window !== "24h") throw invalidAt("completion_window", 'must be "24h".');
+  const metadata = body["metadata"] === undefined || body["metadata"] === null ? undefined : labelsOf(body["metadata"]);
+  const outputKeptSeconds = keptSeconds("output_expires_after", (kept ?? undefined) as Json | undefined);
+  if (typeof inputFile !== "string") throw invalidAt("input_file_id", "must be the id of a file.");
+  const file = await batches.files.get(principal.project, inputFile);
+  if (!file) throw fileNotFound(inputFile);
+  if (file.purpose !== "batch")
+    throw invalidAt("input_file_id", "names a file that was not uploaded with `purpose` `batch`.");
+  const made = await batches.batches.create(ownerOf(principal), { endpoint, inputFile, metadata, outputKeptSeconds });
+  if (!made) throw tooManyBatches();
+  return { json: shown(made) };
+}
+
+function bodyOf(json: unknown): Json {
+  if (json === null || typeof json !== "object" || Array.isArray(json))
+    throw invalidAt("body", "must be a JSON object.");
+  const unknown = Object.keys(json).find((name) => !members.includes(name));
+  if (unknown !== undefined) throw invalidAt(unknown.slice(0, 100), "is not known here: leave it out.");
+  return json as Json;
+}
+
+async function listBatches({ batches, principal, query }: Questioned): Promise<Reply> {
+  const wish = pageWish(query, limits.listedItemsMost);
+  return { json: pageOf((await batches.batches.list(principal.project, wish)).map(shown), wish) };
+}
+
+async function getBatch({ batches, principal, names }: Questioned): Promise<Reply> {
+  const id = names["batch"]!;
+  const found = await batches.batches.get(principal.project, id);
+  if (!found) throw batchNotFound(id);
+  return { json: shown(found) };
+}
+
+async function cancel(asked: Questioned): Promise<Reply> {
+  const id = asked.names["batch"]!;
+  const { principal, batches } = asked;
+  const cancelled = await batches.batches.cancel(principal.project, id);
+  if (cancelled) return { json: shown(cancelled) };
+  const found = await batches.batches.get(principal.project, id);
+  if (!found) throw batchNotFound(id);
+  // Cancelling twice changes nothing.
+  if (found.status === "cancelling") return { json: shown(found) };
+  throw new LineshaftError({ code: "batch_ended", message: `The batch ${id} has ended: it is ${found.status}.` });
+}
+
+const shown = (of: Batch): Json => ({
+  id: of.id,
+  object: "batch",
+  endpoint: of.endpoint,
+  errors: of.problems.length === 0 ? null : { object: "list", data: of.problems },
+  input_file_id: of.inputFile,
+  completion_window: "24h",
+  status: of.status,
+  output_file_id: of.outputFile ?? null,
+  error_file_id: of.errorFile ?? null,
+  created_at: secondsOf(of.createdAt),
+  in_progress_at: of.times["in_progress_at"] ?? null,
+  expires_at: secondsOf(of.expiresAt),
+  finalizing_at: of.times["finalizing_at"] ?? null,
+  completed_at: of.times["completed_at"] ?? null,
+  failed_at: of.times["failed_at"] ?? null,
+  expired_at: of.times["expired_at"] ?? null,
+  cancelling_at: of.times["cancelling_at"] ?? null,
+  cancelled_at: of.times["cancelled_at"] ?? null,
+  request_counts: { total: of.total, completed: of.completed, failed: of.failed },
+  metadata: of.metadata ?? null,
+});
+
+const batchNotFound = (id: string): LineshaftError =>
+  new LineshaftError({
+    code: "not_found",
+    message: `There is no batch ${JSON.stringify(id.slice(0, 100))}. It may be another project's, or have ended long ago.`,
+    hint: "List them with GET /v1/batches.",
+  });
+
+const tooManyBatches = (): LineshaftError =>
+  new LineshaftError({
+    code: "too_many_batches",
+    message: `A project has at most ${limits.openBatchesMost} batches under way. Wait until one has ended.`,
+    hint: "Wait until one has ended, or cancel one.",
+  });

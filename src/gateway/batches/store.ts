@@ -1,0 +1,255 @@
+// Batches as rows. Every process works on every batch, so what may happen once is decided by a statement:
+//
+//   validating -> in_progress -> completed                      (the moments of each state are kept in `times`)
+//              -> failed           an input file that is wrong
+//              -> expired          the window is over; `ends` is the code that lines get which were not served
+//              -> cancelling -> cancelled
+//
+// What happens to its lines stands in lineStore.ts.
+import { newId, type Database, type Queryable } from "../../store/index.ts";
+import { limits } from "../limits.ts";
+import type { Owner } from "../responses/conversations.ts";
+import type { PageWish } from "./files.ts";
+import type { BatchProblem } from "./lines.ts";
+
+export type BatchStatus =
+  | "validating"
+  | "failed"
+  | "in_progress"
+  | "completed"
+  | "expired"
+  | "cancelling"
+  | "cancelled";
+
+export interface Batch extends Owner {
+  id: string;
+  endpoint: string;
+  inputFile: string;
+  outputFile: string | undefined;
+  errorFile: string | undefined;
+  status: BatchStatus;
+  /** Why it ends before all its lines were served. */
+  ends: string | undefined;
+  metadata: Record<string, unknown> | undefined;
+  total: number;
+  completed: number;
+  failed: number;
+  /** Seconds since 1970, by the name of the member that says them. */
+  times: Readonly<Record<string, number>>;
+  problems: readonly BatchProblem[];
+  outputKeptSeconds: number;
+  createdAt: Date;
+  expiresAt: Date;
+}
+
+interface BatchRow {
+  [column: string]: unknown;
+  project: string;
+  id: string;
+  organisation: string;
+  key: string;
+  endpoint: string;
+  input_file: string;
+  output_file: string | null;
+  error_file: string | null;
+  status: BatchStatus;
+  ends: string | null;
+  metadata: Record<string, unknown> | null;
+  total: number;
+  completed: number;
+  failed: number;
+  times: Record<string, number>;
+  errors: BatchProblem[] | null;
+  output_kept_seconds: number | null;
+  created_at: Date;
+  expires_at: Date;
+}
+
+/** Of a batch by its project and id. */
+export type BatchName = Pick<Batch, "project" | "id">;
+
+export class BatchStore {
+  readonly #db: Database;
+  /** Is told when a batch is there to be served. */
+  onMade: () => void = () => {};
+
+  constructor({ db }: { db: Database }) {
+    this.#db = db;
+  }
+
+  /** Undefined where the project has as many batches under way as it may. */
+  async create(
+    owner: Owner,
+    wish: Pick<Batch, "endpoint" | "inputFile" | "metadata" | "outputKeptSeconds">,
+  ): Promise<Batch | undefined> {
+    const { rows } = await this.#db.query<BatchRow>(
+      `insert into batches (project, id, organisation, key, endpoint, input_file, status, metadata, output_kept_seconds, expires_at)
+       select $1, $2, $3, $4, $5, $6, 'validating', $7, $8, now() + make_interval(secs => $9)
+        where (select count(*) from batches where project = $1 and status in ('validating', 'in_progress', 'cancelling')) < $10
+       returning *`,
+      [
+        owner.project,
+        newId("batch"),
+        owner.organisation,
+        owner.key,
+        wish.endpoint,
+        wish.inputFile,
+        wish.metadata ?? null,
+        wish.outputKeptSeconds,
+        limits.batchWindowMs / 1000,
+        limits.openBatchesMost,
+      ],
+    );
+    if (rows[0]) this.onMade();
+    return rows[0] && batchOf(rows[0]);
+  }
+
+  async get(project: string, id: string): Promise<Batch | undefined> {
+    const { rows } = await this.#db.query<BatchRow>("select * from batches where project = $1 and id = $2", [
+      project,
+      id,
+    ]);
+    return rows[0] && batchOf(rows[0]);
+  }
+
+  /** One more than `limit` where there are more. */
+  async list(project: string, { after, limit }: PageWish): Promise<Batch[]> {
+    const { rows } = await this.#db.query<BatchRow>(
+      "select * from batches where project = $1 and ($2::text is null or id < $2) order by id desc limit $3",
+      [project, after ?? null, limit + 1],
+    );
+    return rows.map(batchOf);
+  }
+
+  /** The batch as it is then; undefined where the project has none of that id, or where it has ended. Lines under way go on to their end. */
+  async cancel(project: string, id: string): Promise<Batch | undefined> {
+    const { rows } = await this.#db.query<BatchRow>(
+      `update batches set status = 'cancelling', ends = coalesce(ends, 'batch_cancelled'), times = times || ${moment("cancelling_at")}
+        where project = $1 and id = $2 and status in ('validating', 'in_progress') returning *`,
+      [project, id],
+    );
+    if (rows[0]) this.onMade();
+    return rows[0] && batchOf(rows[0]);
+  }
+
+  /** Some of the batches that have not ended, in any order. */
+  async open(): Promise<Batch[]> {
+    const { rows } = await this.#db.query<BatchRow>(
+      "select * from batches where status in ('validating', 'in_progress', 'cancelling') order by random() limit $1",
+      [limits.batchesLookedAt],
+    );
+    return rows.map(batchOf);
+  }
+
+  /** No further line of it is begun; those that are not served get this code. */
+  async end({ project, id }: BatchName, code: string): Promise<void> {
+    await this.#db.query("update batches set ends = coalesce(ends, $3) where project = $1 and id = $2", [
+      project,
+      id,
+      code,
+    ]);
+  }
+
+  /**
+   * A batch in a transaction in which no other process has it, with `work`. Undefined where another process has it, or where it is no
+   * longer as `which` says. `boundMs`: of the whole transaction.
+   */
+  async alone<Result>(
+    { project, id }: BatchName,
+    which: (batch: Batch) => boolean,
+    work: (batch: Batch, client: Queryable) => Promise<Result>,
+  ): Promise<Result | undefined> {
+    return this.#db.transaction(
+      async (client) => {
+        const { rows } = await client.query<BatchRow>(
+          "select * from batches where project = $1 and id = $2 for no key update skip locked",
+          [project, id],
+        );
+        const batch = rows[0] && batchOf(rows[0]);
+        return batch && which(batch) ? work(batch, client) : undefined;
+      },
+      { boundMs: limits.batchWrittenMs },
+    );
+  }
+
+  async begin({ project, id }: BatchName, total: number, client: Queryable): Promise<void> {
+    await client.query(
+      `update batches set status = 'in_progress', total = $3, times = times || ${moment("in_progress_at")}
+        where project = $1 and id = $2`,
+      [project, id, total],
+    );
+  }
+
+  async fail({ project, id }: BatchName, problems: readonly BatchProblem[], client: Queryable): Promise<void> {
+    await client.query("delete from batch_lines where project = $1 and batch = $2", [project, id]);
+    await client.query(
+      `update batches set status = 'failed', errors = $3, times = times || ${moment("failed_at")} where project = $1 and id = $2`,
+      [project, id, JSON.stringify(problems)],
+    );
+  }
+
+  /** Whether lines are left: those that wait, unless the batch is to end, and those that a living process serves. */
+  async hasWork({ project, id }: BatchName, client: Queryable): Promise<boolean> {
+    const { rows } = await client.query<{ left: boolean }>(
+      `select exists (select from batch_lines l join batches b on b.project = l.project and b.id = l.batch
+          where l.project = $1 and l.batch = $2 and l.state in ('waiting', 'claimed')
+            and (b.ends is null or (l.state = 'claimed' and l.claimed_at >= now() - make_interval(secs => $3)))) as left`,
+      [project, id, limits.lineDeadMs / 1000],
+    );
+    return rows[0]!.left;
+  }
+
+  /** Ends a batch whose output is written; its lines go, because the files have them. */
+  async finish(
+    { project, id }: BatchName,
+    {
+      status,
+      unserved,
+      outputFile,
+      errorFile,
+    }: { status: BatchStatus; unserved: number; outputFile: string | undefined; errorFile: string | undefined },
+    client: Queryable,
+  ): Promise<void> {
+    await client.query("delete from batch_lines where project = $1 and batch = $2", [project, id]);
+    await client.query(
+      `update batches set status = $3, failed = failed + $4, output_file = $5, error_file = $6,
+              times = times || ${moment("finalizing_at")} || ${moment(`${status}_at`)}
+        where project = $1 and id = $2`,
+      [project, id, status, unserved, outputFile ?? null, errorFile ?? null],
+    );
+  }
+
+  /** Removes batches that ended as long ago as a file is kept. */
+  async sweep(): Promise<void> {
+    await this.#db.query(
+      `delete from batches where status in ('failed', 'completed', 'expired', 'cancelled')
+          and expires_at < now() - make_interval(secs => $1)`,
+      [limits.fileKeptSeconds],
+    );
+  }
+}
+
+/** SQL of one moment of `times`. `name` is one of ours. */
+const moment = (name: string): string => `jsonb_build_object('${name}', floor(extract(epoch from now()))::bigint)`;
+
+const batchOf = (row: BatchRow): Batch => ({
+  project: row.project,
+  id: row.id,
+  organisation: row.organisation,
+  key: row.key,
+  endpoint: row.endpoint,
+  inputFile: row.input_file,
+  outputFile: row.output_file ?? undefined,
+  errorFile: row.error_file ?? undefined,
+  status: row.status,
+  ends: row.ends ?? undefined,
+  metadata: row.metadata ?? undefined,
+  total: row.total,
+  completed: row.completed,
+  failed: row.failed,
+  times: row.times,
+  problems: row.errors ?? [],
+  outputKeptSeconds: row.output_kept_seconds ?? limits.fileKeptSeconds,
+  createdAt: row.created_at,
+  expiresAt: row.expires_at,
+});
