@@ -62,6 +62,12 @@ function registerModelApi(app: OpenAPIHono<ApiEnv>): void {
       "An object of kind response, or events from response.created to response.completed, response.incomplete or response.failed",
     ],
     [
+      "/v1/responses/compact",
+      "A conversation as a summary that later turns go on from",
+      responsesBody,
+      "An object of kind response.compaction: the messages of the user, then an item of type compaction",
+    ],
+    [
       "/v1/embeddings",
       "Embeddings of texts",
       embeddingsBody,

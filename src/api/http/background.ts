@@ -13,7 +13,9 @@ import { wishesOf } from "./wishes.ts";
 
 type Json = Record<string, unknown>;
 
-export const asksForBackground = (json: unknown): boolean => (json as Json | null)?.["background"] === true;
+/** A compaction is no response, so it does not run in the background. */
+export const asksForBackground = ({ protocol, received }: Serving, json: unknown): boolean =>
+  received.route === protocol.calls[0] && (json as Json | null)?.["background"] === true;
 
 /**
  * Starts a background response, and answers it as it stands, or its events from the first on. The call is made as a stream, whatever its

@@ -44,7 +44,7 @@ export async function serveCall(serving: Serving): Promise<void> {
   const owner = ownerOf(await serving.stillAuthenticated());
   const keeps = await stored.keeps(body.json, owner);
   const earlier = await stored.before(body.json, owner, (bytes) => held.add(bytes));
-  if (asksForBackground(body.json)) return serveBackground(serving, body, { keeps, earlier });
+  if (asksForBackground(serving, body.json)) return serveBackground(serving, body, { keeps, earlier });
   try {
     await serveBody(serving, body, { keeps, earlier, release: earlier?.release });
   } finally {

@@ -64,6 +64,7 @@ const known = new Set([
   "prompt_cache_retention",
   "prompt_cache_options",
   "service_tier",
+  "context_management",
 ]);
 
 /** Names of chat's fields, and the client's own names of the same things. */
@@ -90,6 +91,8 @@ export interface State {
   /** Responses can be kept here. */
   keeps: boolean;
   earlier?: Earlier | undefined;
+  /** The answer is a summary, told as an item of a response or as an object of its own (compact.ts). */
+  compacts?: "item" | "object";
 }
 
 const stateless: State = { keeps: false };
@@ -207,6 +210,19 @@ export class ResponsesCall implements ModelCall {
     const added = this.#items.filter((item) => kindOf(item) === "additional_tools");
     const tools = toolsOf([...own, ...added.flatMap((item) => item["tools"] as Json[])]);
     return (this.#choice = choiceOf(this.#body["tool_choice"], tools));
+  }
+
+  /** How its answer is told, where that is a summary. */
+  get compacts(): State["compacts"] {
+    return this.#state.compacts;
+  }
+
+  /** Messages of the user, as a compaction repeats them. */
+  userMessages(response: string): Json[] {
+    const own = this.ownItems(response).slice(0, -1);
+    return [...(this.#state.earlier?.items ?? []), ...own].filter(
+      (item) => kindOf(item) === "message" && item["role"] === "user",
+    );
   }
 
   /** It runs on when its request was answered. */
@@ -366,7 +382,7 @@ export class ResponsesCall implements ModelCall {
   #fittedTo(shape: Shape, endpoint: RegisteredEndpoint): ModelCall {
     for (const [field, value] of Object.entries(this.extensions))
       if (value !== null && value !== undefined) throw unknownKey(field, "the engine of this model has no word for it");
-    return this.#copy([...this.#serverTools, ...leftOutIn(shape, this, endpoint)], endpoint);
+    return this.#copy([...this.#unrun, ...leftOutIn(shape, this, endpoint)], endpoint);
   }
 
   /** The call for an engine that speaks Responses: it leaves as it came, without what would change the price. */
@@ -401,7 +417,13 @@ export class ResponsesCall implements ModelCall {
 
   /** Server tools that the engine does not run (`tools[8].web_search`), and what the engine's format has no word for. */
   get leftOut(): readonly string[] {
-    return this.#leftOut ?? this.#serverTools;
+    return this.#leftOut ?? this.#unrun;
+  }
+
+  /** What only an engine that speaks Responses does: its own tools, and compaction once a prompt has become long. */
+  get #unrun(): readonly string[] {
+    const managed = this.#body["context_management"] ?? undefined;
+    return managed === undefined ? this.#serverTools : [...this.#serverTools, "context_management"];
   }
 
   get #serverTools(): readonly string[] {
@@ -452,6 +474,7 @@ export class ResponsesCall implements ModelCall {
       names: new ToolNames(this.tools),
       summary: this.thinking.show === "summary",
       encrypted: include.includes("reasoning.encrypted_content"),
+      compacts: this.compacts !== undefined,
     };
   }
 }

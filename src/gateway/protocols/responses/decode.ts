@@ -1,7 +1,9 @@
-// A body of Responses, judged: whichever way it came (a request, a frame of a WebSocket), and whatever is asked of it (an answer, a count).
+// A body of Responses, judged: whichever way it came (a request, a frame of a WebSocket), and whatever is asked of it (an answer, a count,
+// a compaction).
 import type { Received } from "../../../engines/index.ts";
 import { decodeBody } from "../openai/bodies.ts";
 import { ResponsesCall, type State } from "./call.ts";
+import { asksForCompaction, compactionBody, sinceCompaction, summaryBody } from "./compact.ts";
 import { checkItems } from "./items.ts";
 import { responsesBody } from "./schema.ts";
 import { checkTools } from "./tools.ts";
@@ -12,12 +14,25 @@ type Json = Record<string, unknown>;
  * Reads a body as a call. `received`: its bytes, where they are those of a body that an engine may be sent. Throws a 400 that names the
  * first field at fault.
  */
-export function decodeCall(json: unknown, received: Pick<Received, "bytes" | "text"> | undefined, state?: State) {
+export function decodeCall(
+  json: unknown,
+  received: Pick<Received, "bytes" | "text"> | undefined,
+  state: State = { keeps: false },
+): ResponsesCall {
   const body = decodeBody(responsesBody, json);
   const { input, tools } = body as { input?: string | Json[] | null; tools?: Json[] | null };
   if (Array.isArray(input)) checkItems(input);
   checkTools(tools ?? []);
-  const call = new ResponsesCall(body, received && { shape: "responses", ...received, object: body }, state);
+  const { earlier } = state;
+  const since = earlier ? { ...state, earlier: { ...earlier, items: sinceCompaction(earlier.items) } } : state;
+  const compacts = Array.isArray(input) && asksForCompaction(input);
+  const call = compacts
+    ? new ResponsesCall(summaryBody(body), undefined, { compacts: "item", ...since })
+    : new ResponsesCall(body, received && { shape: "responses", ...received, object: body }, since);
   call.check();
   return call;
 }
+
+/** Reads a body of POST /v1/responses/compact. Throws a 400 that names the first field at fault. */
+export const decodeCompaction = (json: unknown, state: State = { keeps: false }): ResponsesCall =>
+  decodeCall(compactionBody(json), undefined, { ...state, compacts: "object" });

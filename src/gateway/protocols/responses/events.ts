@@ -1,6 +1,6 @@
 // A stream of events in the shape of Responses. One `Answer` for each answer: it numbers the events, opens and closes the items, and knows
 // the whole response at the end. Whole answers go through it as well and leave the events out.
-import type { LineshaftError } from "../../../errors/index.ts";
+import { LineshaftError } from "../../../errors/index.ts";
 import type { Usage } from "../../../engines/index.ts";
 import { spoken } from "../../errors.ts";
 import type { AnswerChunk } from "../../types.ts";
@@ -8,7 +8,7 @@ import type { Told } from "../told.ts";
 import type { ResponsesCall } from "./call.ts";
 import { Output } from "./output.ts";
 import { Passed } from "./passed.ts";
-import { responseObject, type Opening, type Standing } from "./response.ts";
+import { responseObject, usageOf, type Opening, type Standing } from "./response.ts";
 
 type Json = Record<string, unknown>;
 
@@ -28,6 +28,7 @@ class Answer {
   /** It was taken by `takeWhole`. */
   isWhole = false;
   #usage: Usage | undefined;
+  #said: Json | undefined;
   #response: Json | undefined;
 
   constructor({ call, id, createdMs }: Told, now: () => number = Date.now) {
@@ -67,6 +68,8 @@ class Answer {
   take(chunk: AnswerChunk): string {
     const { deltas, usage, wire } = chunk;
     if (usage) this.#usage = usage;
+    // An engine of the same shape says it itself, and where its answer is not passed on its words are.
+    if (wire.shape === "responses") this.#said = usageIn(wire.data) ?? this.#said;
     if (this.#passes(chunk) && (!this.#begun || this.#passed)) {
       this.#begun = true;
       this.#passed ??= new Passed(this.#opening);
@@ -85,7 +88,9 @@ class Answer {
 
   /** What an engine of the same shape has said is passed on, where the answer is the client's own under the engine's id. */
   #passes({ wire, altered }: AnswerChunk): boolean {
-    return wire.shape === "responses" && altered !== true && !this.call.isBackground;
+    return (
+      wire.shape === "responses" && altered !== true && !this.call.isBackground && this.call.compacts === undefined
+    );
   }
 
   /** Completes the response, so that it can be kept before its end is told. */
@@ -94,6 +99,11 @@ class Answer {
     if (!this.#passed) {
       this.#open();
       this.#output.end(this.#incomplete === undefined);
+    }
+    if (this.call.compacts !== undefined && !this.items.some(({ type }) => type === "compaction")) {
+      const { code, message } = noSummary();
+      this.#response = this.#object({ status: "failed", error: { code, message } });
+      return;
     }
     const response = this.#passed?.response(this.#usage);
     // An engine whose events are passed on and that has sent no last one was stopped.
@@ -145,8 +155,9 @@ class Answer {
     this.finish();
   }
 
-  /** Its body. */
+  /** Its body. Throws 502 where a compaction has no summary. */
   get text(): string {
+    if (this.call.compacts === "object") return this.#compaction;
     return this.#passed?.wholeText(this.#response!, this.#usage) ?? JSON.stringify(this.#response);
   }
 
@@ -160,13 +171,23 @@ class Answer {
     return this.#passed?.items ?? this.#output.items;
   }
 
+  /** The answer of POST /v1/responses/compact: the messages of the user, then the item that stands for the conversation. */
+  get #compaction(): string {
+    const { id, createdAt: created_at } = this.#opening;
+    const item = this.items.find(({ type }) => type === "compaction");
+    if (!item) throw noSummary();
+    const usage = this.#usage ? usageOf(this.#usage) : (this.#said ?? null);
+    const output = [...this.call.userMessages(id), item];
+    return JSON.stringify({ id, object: "response.compaction", created_at, output, usage });
+  }
+
   get #incomplete(): string | undefined {
     const { finish } = this.#output;
     return finish === undefined ? undefined : incompleteBy[finish];
   }
 
   #object(standing: Omit<Standing, "output" | "usage">): Json {
-    return responseObject(
+    const object = responseObject(
       { ...this.#opening, id: this.id },
       {
         ...standing,
@@ -174,6 +195,7 @@ class Answer {
         ...(this.#usage && { usage: this.#usage }),
       },
     );
+    return this.#usage || !this.#said || this.#passed ? object : { ...object, usage: this.#said };
   }
 
   #tell(type: string, members: Json): void {
@@ -187,6 +209,12 @@ class Answer {
   }
 }
 
+/** What an event, or a whole response, says was used. */
+function usageIn(data: Json): Json | undefined {
+  const response = (data["response"] ?? data) as Json;
+  return (response["usage"] ?? undefined) as Json | undefined;
+}
+
 const eventText = (type: string, data: Json): string => `event: ${type}\ndata: ${JSON.stringify(data)}\n\n`;
 
 /** Ends of an answer that leave it incomplete, in the words of Responses. */
@@ -194,6 +222,12 @@ const incompleteBy: Partial<Record<string, string>> = {
   length: "max_output_tokens",
   content_filter: "content_filter",
 };
+
+const noSummary = (): LineshaftError =>
+  new LineshaftError({
+    code: "output_invalid",
+    message: "The model wrote no summary of the conversation. Try again, or ask a larger model.",
+  });
 
 const streams = new WeakMap<Told, Answer>();
 

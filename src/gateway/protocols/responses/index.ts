@@ -4,13 +4,18 @@ import { responseQuestions } from "../../responses/routes.ts";
 import { openAiErrorBody } from "../openai/errors.ts";
 import type { Protocol } from "../types.ts";
 import { countInput } from "./count.ts";
-import { decodeCall } from "./decode.ts";
+import { decodeCall, decodeCompaction } from "./decode.ts";
 import { newStream, streamOf, wholeOf } from "./events.ts";
+
+const compactPath = "/v1/responses/compact";
 
 export const responses: Protocol = {
   name: "responses",
   shape: "responses",
-  calls: [{ method: "POST", path: "/v1/responses" }],
+  calls: [
+    { method: "POST", path: "/v1/responses" },
+    { method: "POST", path: compactPath },
+  ],
   questions: [
     ...responseQuestions,
     ...conversationQuestions,
@@ -19,7 +24,8 @@ export const responses: Protocol = {
   requestIdHeader: "x-request-id",
   streamType: "text/event-stream; charset=utf-8",
   stateful: true,
-  decode: ({ json, bytes, text, state }) => decodeCall(json, { bytes, text }, state),
+  decode: ({ route, json, bytes, text, state }) =>
+    route.path === compactPath ? decodeCompaction(json, state) : decodeCall(json, { bytes, text }, state),
   whole: (chunk, told) => wholeOf(told, chunk).text,
   events(told) {
     const answer = newStream(told);

@@ -4,6 +4,7 @@
 // Items are opened in the order in which their first piece comes. Text and thought are closed when a piece of another kind comes; calls of
 // tools stay open together, because engines may write two of them in turns. Everything is closed at the end.
 import type { AnswerDelta, Part, Proof, ToolCallDelta } from "../../../engines/index.ts";
+import { compactionItem } from "./compact.ts";
 import { customInput, type ToolNames } from "./names.ts";
 import { writeEnvelope } from "../proof.ts";
 
@@ -40,6 +41,8 @@ export interface OutputWishes {
   summary: boolean;
   /** Thought carries what the next turn needs to go on with it. */
   encrypted: boolean;
+  /** The text is a summary, which is told as one item at the end. */
+  compacts: boolean;
 }
 
 export class Output {
@@ -51,6 +54,7 @@ export class Output {
   /** Items that were opened. */
   #count = 0;
   #text: OpenText | undefined;
+  #summary = "";
   readonly #calls = new Map<number, OpenCall>();
 
   constructor(wishes: OutputWishes, tell: Tell) {
@@ -95,6 +99,7 @@ export class Output {
   }
 
   #piece(kind: OpenText["kind"], piece: string): void {
+    if (this.#wishes.compacts && kind === "text") return void (this.#summary += piece);
     const open = this.#opened(kind);
     open.text += piece;
     const at = { item_id: open.item.id, output_index: open.index };
@@ -289,6 +294,8 @@ export class Output {
     const status = isWhole ? "completed" : "incomplete";
     this.#closeText(status);
     this.#closeCalls(status);
+    if (this.#summary.trim() !== "") this.#whole(compactionItem(this.#id("cmp", this.#count), this.#summary));
+    this.#summary = "";
   }
 
   #id(prefix: string, index: number): string {
