@@ -1,6 +1,6 @@
 // `lineshaft engines`: the endpoints behind the gateway. Any OpenAI-compatible one can be added beside the embedded engine, a known provider by
 // its name (presets.ts).
-import type { Command } from "commander";
+import { Option, type Command } from "commander";
 import type { EngineResource } from "../contract/index.ts";
 import type { Preset } from "../engines/presets/index.ts";
 import type { Client } from "./client.ts";
@@ -14,6 +14,7 @@ import { priceOf, withPriceOptions, type PriceOptions } from "./priceOptions.ts"
 
 interface AddOptions extends PriceOptions {
   preset?: string;
+  kind?: string;
   url?: string[];
   model: string;
   priceOffered?: boolean;
@@ -59,7 +60,7 @@ export function registerEngines(program: Command, context: Context): void {
   });
 
   const add = verb(engines, "add <name>", {
-    about: "Add an OpenAI-compatible engine; agents and calls then use it by NAME as their model",
+    about: "Add an engine of a provider or of your own; agents and calls then use it by NAME as their model",
     examples: [
       "npx lineshaft engines add local --url http://localhost:8000/v1 --model qwen3 --price-in 0 --price-out 0",
       "npx lineshaft engines add qwen --preset dashscope --model qwen3.8-flash --price-offered",
@@ -72,6 +73,14 @@ export function registerEngines(program: Command, context: Context): void {
         "--url <url>",
         "base address of its API, usually ending in /v1; once more for each further endpoint that serves the same",
         (url: string, before: string[] = []) => [...before, url],
+      )
+      .addOption(
+        new Option("--kind <kind>", "the API that it is asked by; by default the provider's, else openai").choices([
+          "openai",
+          "responses",
+          "anthropic",
+          "gemini",
+        ]),
       )
       .requiredOption("--model <model>", "the engine's own name of the model")
       .option(
@@ -104,6 +113,7 @@ export function registerEngines(program: Command, context: Context): void {
     if (!price) await assertPriced(client, name, offerText(preset, options.model));
     const body = {
       name,
+      kind: options.kind ?? preset?.kind,
       urls,
       model: options.model,
       key_env: options.keyEnv ?? preset?.keyEnv,

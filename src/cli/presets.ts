@@ -79,6 +79,7 @@ function optionsOf(price: OfferedPrice): PriceOptions {
   const options: PriceOptions = { priceIn: price.input, priceOut: price.output, currency: price.currency };
   if (price.cached !== undefined) options.priceCached = price.cached;
   if (price.cacheWrite !== undefined) options.priceCacheWrite = price.cacheWrite;
+  if (price.cacheWriteLong !== undefined) options.priceCacheWriteLong = price.cacheWriteLong;
   if (price.tiers)
     options.priceTier = price.tiers.map((tier) => {
       const parts = [`in=${tier.input}`, `out=${tier.output}`];

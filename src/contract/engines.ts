@@ -37,9 +37,12 @@ export const deploymentPublished = deployment.extend({
   changed: z.boolean().describe("False when it was wanted like this already"),
 });
 
+/** Kinds of engines that users add: openai is any OpenAI-compatible endpoint. */
+const addedKinds = ["openai", "responses", "anthropic", "gemini"] as const;
+
 export const engine = z.object({
   name: z.string(),
-  kind: z.enum(["embedded", "openai"]),
+  kind: z.enum(["embedded", ...addedKinds]).describe("The API that it is asked by; embedded: a worker of this machine"),
   urls: z
     .array(z.string())
     .describe("One for each endpoint, shown to owners; none for what this machine serves itself"),
@@ -72,6 +75,10 @@ const milliseconds = z.number().int().min(1).max(3_600_000);
 
 export const engineCreate = strict({
   name: z.string().regex(/^[a-zA-Z0-9][a-zA-Z0-9._:/-]{0,99}$/),
+  kind: z
+    .enum(addedKinds)
+    .optional()
+    .describe("The API that it is asked by; by default that of the provider at its address, else openai"),
   urls: z
     .array(z.url().max(2_000))
     .min(1)

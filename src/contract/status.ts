@@ -69,7 +69,9 @@ export const endpointStatus = z.object({
 });
 export const deploymentStatus = z.object({
   name: z.string().describe("What callers write as `model`"),
-  engine: z.string().describe("embedded, or openai for an engine that was added"),
+  engine: z
+    .string()
+    .describe("embedded, or the kind of an engine that was added: openai, responses, anthropic, gemini"),
   kind: z
     .enum(["generate", "embed", "rerank"])
     .optional()

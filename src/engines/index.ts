@@ -5,6 +5,7 @@ export type * from "./asked.ts";
 export * from "./types.ts";
 export { engineBaseUrl } from "./baseUrl.ts";
 export { createOpenAiEngine } from "./openai/adapter.ts";
+export { createEngine, kindAt, type AddedKind } from "./kinds.ts";
 export { embeddedWorkers } from "./embedded/fleetWorker.ts";
 export { workerEngine, type WorkerEngine } from "./embedded/workerEngine.ts";
 export { embeddingFields } from "./wire/embeddings/read.ts";

@@ -1,10 +1,14 @@
 // Which engines serve what. A deployment is the name that callers write as `model`; behind it stand one or more endpoints (replicas), each
 // an engine of its own with its own address and state. What starts or adds an engine registers it here, and the gateway asks only here.
 import type { Engine } from "./engine.ts";
+import type { AddedKind } from "./kinds.ts";
 import type { EndpointBounds, EndpointFacts } from "./types.ts";
 
+/** `embedded`: a worker of this installation. Any other kind was added by its users. */
+type EngineKind = "embedded" | AddedKind;
+
 interface EndpointOptions {
-  kind: "embedded" | "openai";
+  kind: EngineKind;
   /** The engine's own name of the model. */
   model: string;
   /** Name of this replica, unique in the registry; the deployment's name when there is only one. */
@@ -43,7 +47,7 @@ export interface Endpoint {
   /** Name that callers ask for. */
   readonly name: string;
   readonly endpoint: string;
-  readonly kind: "embedded" | "openai";
+  readonly kind: EngineKind;
   readonly model: string;
   readonly organisation: string | undefined;
   readonly role: EndpointRole;

@@ -5,6 +5,7 @@ import type { IncomingHttpHeaders, Server, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Shape } from "./asked.ts";
 import { scriptedGemini } from "./testing/gemini.ts";
+import { scriptedMessages } from "./testing/messages.ts";
 import { scriptedResponses } from "./testing/responses.ts";
 import type { ScriptedWire } from "./testing/wire.ts";
 
@@ -21,7 +22,15 @@ export interface Script {
   toolCalls?: { id?: string; name: string; arguments: string }[];
   finishReason?: string;
   /** Usage to report; null reports none. */
-  usage?: { prompt: number; cached?: number | null; output: number; reasoning?: number } | null;
+  usage?: {
+    prompt: number;
+    cached?: number | null;
+    /** Written to the cache, for its usual lifetime and for the longer one. Messages only. */
+    written?: number;
+    writtenLong?: number;
+    output: number;
+    reasoning?: number;
+  } | null;
   /** Tokens of each chunk, where the request asks for a count while the answer streams; one for four characters by default, and never more than the usage that is reported. */
   chunkTokens?: number;
   /** Answers with this error instead. */
@@ -73,7 +82,11 @@ export interface ScriptedRoutes {
 }
 
 /** APIs beside OpenAI's completions. */
-const wires: Partial<Record<Shape, ScriptedWire>> = { responses: scriptedResponses, gemini: scriptedGemini };
+const wires: Partial<Record<Shape, ScriptedWire>> = {
+  responses: scriptedResponses,
+  gemini: scriptedGemini,
+  messages: scriptedMessages,
+};
 
 /** `port`: 0 is any free one. `own`: what makes the server a particular engine. */
 export async function scriptedEngine(

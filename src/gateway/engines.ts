@@ -4,13 +4,21 @@
 // What is stored is the name of an environment variable, never a provider's key. Which variables may be named, and where each one
 // goes, is in keyEnvs.ts.
 import { LineshaftError } from "../errors/index.ts";
-import { createOpenAiEngine, EngineError, engineBaseUrl, knownField, neverAllowed, presets } from "../engines/index.ts";
-import type { EndpointBounds, EndpointFacts, Engine, EngineRegistry } from "../engines/index.ts";
+import {
+  createEngine,
+  EngineError,
+  engineBaseUrl,
+  kindAt,
+  knownField,
+  neverAllowed,
+  presets,
+} from "../engines/index.ts";
+import type { AddedKind, EndpointBounds, EndpointFacts, Engine, EngineRegistry } from "../engines/index.ts";
 import type { Principal } from "../governance/types.ts";
 import type { Ledger, RateCard } from "../ledger/index.ts";
 import type { Database, Queryable } from "../store/index.ts";
 import type { Alarms, Logger } from "../telemetry/index.ts";
-import { checkCurrency, setPrices, type NewPrices } from "./prices.ts";
+import { checkCurrency, pricesOfKind, setPrices, type NewPrices } from "./prices.ts";
 import { nearest } from "../errors/index.ts";
 import {
   endpointNames,
@@ -25,6 +33,8 @@ import {
 
 interface NewEngine {
   name: string;
+  /** The API that it is asked by; that of the provider at its first address where undefined. */
+  kind: AddedKind | undefined;
   /** One for each endpoint; all of them must serve the model. */
   urls: string[];
   model: string;
@@ -65,19 +75,20 @@ export async function addEngine(rooms: Rooms, principal: Principal, wanted: NewE
   const preset = presetOf({ preset: wanted.preset ?? null });
   if (wanted.preset !== undefined && !preset) throw presetUnknown(wanted.preset);
   const urls = wanted.urls.map((url) => engineBaseUrl(url));
+  const kind = wanted.kind ?? preset?.kind ?? kindAt(urls[0]!);
   const carried = await carriedUrls(db, principal, wanted);
   const key = providerKey({ keyEnv: wanted.keyEnv, urls, carried });
   const endpoints = await Promise.all(
     endpointNames(wanted.name, urls).map(async (endpoint, index) => {
-      const engine = createOpenAiEngine({ url: urls[index]!, model: wanted.model, key, preset, bounds });
+      const engine = createEngine(kind, { url: urls[index]!, model: wanted.model, key, preset, bounds });
       return { endpoint, engine, facts: await probed(engine, urls, index, wanted.model) };
     }),
   );
   const { rows } = await db.query<EngineRow>(
     `insert into engines (name, organisation, kind, urls, model, key_env, allow_fields, carried_key_urls, preset,
        connect_ms, first_token_ms, idle_ms, concurrency)
-     values ($1, $2, 'openai', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-     on conflict (name) do update set urls = excluded.urls, model = excluded.model, key_env = excluded.key_env,
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+     on conflict (name) do update set kind = excluded.kind, urls = excluded.urls, model = excluded.model, key_env = excluded.key_env,
        allow_fields = excluded.allow_fields, carried_key_urls = excluded.carried_key_urls, preset = excluded.preset,
        connect_ms = excluded.connect_ms, first_token_ms = excluded.first_token_ms, idle_ms = excluded.idle_ms,
        concurrency = excluded.concurrency
@@ -85,6 +96,7 @@ export async function addEngine(rooms: Rooms, principal: Principal, wanted: NewE
     [
       wanted.name,
       principal.organisation,
+      kind,
       urls,
       wanted.model,
       wanted.keyEnv ?? null,
@@ -99,13 +111,13 @@ export async function addEngine(rooms: Rooms, principal: Principal, wanted: NewE
   );
   if (!rows[0]) throw nameTaken(wanted.name);
   alarms.clear(keyRefused(wanted.name, principal.organisation));
-  if (wanted.price) await setPrices(rooms, principal, wanted.name, wanted.price);
+  if (wanted.price) await setPrices(rooms, principal, wanted.name, pricesOfKind(kind, wanted.price));
   // Endpoints of the same name are replaced in their place. If the names differ, all are removed and added within this tick.
   const before = engines.list().filter(({ name }) => name === wanted.name);
   if (before.some(({ endpoint }) => !endpoints.some((one) => one.endpoint === endpoint))) engines.remove(wanted.name);
   for (const { endpoint, engine, facts } of endpoints)
     engines.add(wanted.name, engine, {
-      kind: "openai",
+      kind,
       model: wanted.model,
       organisation: principal.organisation,
       endpoint,

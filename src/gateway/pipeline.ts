@@ -258,7 +258,6 @@ class Pipeline {
       headers: {
         ...headersOf(call, attempt),
         ...this.#endHeaders(ended),
-        "x-lineshaft-cached-tokens": String(ended.usage.cachedTokens),
       },
       lastHeaders: () => ({}),
     };
@@ -300,10 +299,11 @@ class Pipeline {
   }
 
   /** What is known of a call once it is settled and recorded: its price, the budget that cut it, and where its record will be read. */
-  #endHeaders({ priceNano, cutBy }: Pick<EndedAttempt, "priceNano" | "cutBy">): Record<string, string> {
+  #endHeaders({ priceNano, cutBy, usage }: Ended): Record<string, string> {
     const { spool, number } = this.#ledger.position();
     return {
       "x-lineshaft-price-nano": priceNano.toString(),
+      ...(usage && { "x-lineshaft-cached-tokens": String(usage.cachedTokens) }),
       ...(cutBy !== undefined && { "x-lineshaft-budget-cut": cutBy }),
       "x-lineshaft-after": `${spool}/${number}`,
     };
@@ -353,6 +353,9 @@ class Pipeline {
   }
 }
 
+/** What headers say of an attempt that has ended. An answer that another call computed used no prompt. */
+type Ended = Pick<EndedAttempt, "priceNano" | "cutBy"> & { usage?: { cachedTokens: number } };
+
 function numbersOf({ waiting, endpoints, workingSets, index }: SchedulerSnapshot): SchedulerNumbers {
   return {
     waiting: waiting.map(({ name, calls, tokens }) => ({ model: name, calls, tokens })),
@@ -382,12 +385,14 @@ function useOf({ model, request, signal }: CallState): Use {
 
 function headersOf(call: CallState, attempt: AttemptState): Record<string, string> {
   const { tightest } = attempt;
+  const { predictedTokens } = attempt.placement;
   const { leftOut = [] } = attempt.asked;
   return {
     "x-lineshaft-call": call.id,
     "x-lineshaft-decision": attempt.id,
     "x-lineshaft-engine": attempt.placement.endpoint.endpoint,
     "x-lineshaft-currency": attempt.card.currency,
+    ...(predictedTokens !== undefined && { "x-lineshaft-predicted-cached-tokens": String(predictedTokens) }),
     ...(attempt.model !== call.request.asked.model && { "x-lineshaft-model": attempt.model }),
     ...call.counted?.headers(),
     ...(leftOut.length > 0 && { "x-lineshaft-left-out": headerText(leftOut.join(", ")) }),

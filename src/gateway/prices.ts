@@ -1,5 +1,6 @@
 // Prices that an owner sets, and the alarm about calls that are priced without one. The ledger has the cards (ledger/rates.ts); here is
 // what the rooms above share about them.
+import type { AddedKind } from "../engines/index.ts";
 import { LineshaftError } from "../errors/index.ts";
 import type { Principal } from "../governance/types.ts";
 import { formatMoney, type Ledger, type NewRateCard, type RateCard } from "../ledger/index.ts";
@@ -36,6 +37,20 @@ export async function setPrices(
   const current = await ledger.currentRateCard(principal.organisation, model);
   if (current && !current.estimate) alarms.clear(priceUnknown(principal.organisation, model));
   return card;
+}
+
+/**
+ * Prices of an engine of that kind. Anthropic charges 1.25 times a prompt token for one that it keeps for five minutes, and twice as much
+ * for one that it keeps for an hour; a card without these prices would bill such tokens too low, so they are filled in.
+ */
+export function pricesOfKind(kind: AddedKind, prices: NewPrices): NewPrices {
+  if (kind !== "anthropic" || prices.cacheWriteNanoPerMillion !== undefined) return prices;
+  const input = prices.inputNanoPerMillion;
+  return {
+    ...prices,
+    cacheWriteNanoPerMillion: (input * 5n) / 4n,
+    cacheWriteLongNanoPerMillion: prices.cacheWriteLongNanoPerMillion ?? input * 2n,
+  };
 }
 
 /** A call of a model without a price is priced by the fallback's card: a person must find out what it really costs. */

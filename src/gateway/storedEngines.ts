@@ -1,7 +1,7 @@
 // The engines that are stored in the database, as this process registers them: at its start, and again when another process has added,
 // changed or removed one. engines.ts is how users add and remove them.
-import { createOpenAiEngine, findPreset } from "../engines/index.ts";
-import type { EndpointBounds, EngineRegistry, RegisteredEndpoint } from "../engines/index.ts";
+import { createEngine, findPreset } from "../engines/index.ts";
+import type { AddedKind, EndpointBounds, EngineRegistry, RegisteredEndpoint } from "../engines/index.ts";
 import { LineshaftError } from "../errors/index.ts";
 import type { Database, Queryable } from "../store/index.ts";
 import type { Alarms, Logger } from "../telemetry/index.ts";
@@ -11,7 +11,7 @@ import { KeyEnvs } from "./keyEnvs.ts";
 export interface EngineRecord {
   name: string;
   organisation: string;
-  kind: "openai";
+  kind: AddedKind;
   /** One for each endpoint. */
   urls: string[];
   /** What the engine calls the model. */
@@ -32,7 +32,7 @@ export interface EngineRow {
   [column: string]: unknown;
   name: string;
   organisation: string;
-  kind: "openai";
+  kind: AddedKind;
   urls: string[];
   model: string;
   key_env: string | null;
@@ -117,8 +117,8 @@ export function endpointNames(name: string, urls: string[]): string[] {
 
 /** What decides how an engine is reached: a stored engine with another text is registered anew. */
 export function revisionOf(engine: EngineRecord): string {
-  const { organisation, urls, model, keyEnv, allowFields, carriedKeyUrls, preset, bounds } = engine;
-  return JSON.stringify([organisation, urls, model, keyEnv, allowFields, carriedKeyUrls, preset, bounds]);
+  const { organisation, kind, urls, model, keyEnv, allowFields, carriedKeyUrls, preset, bounds } = engine;
+  return JSON.stringify([organisation, kind, urls, model, keyEnv, allowFields, carriedKeyUrls, preset, bounds]);
 }
 
 /** Registers the engines that are stored in the database. Resolves when each of them was asked what it is, or did not answer. */
@@ -171,7 +171,7 @@ function register(
 ): { endpoints: RegisteredEndpoint[]; asked: Promise<void[]> } {
   let key: string | undefined;
   let problem: string | undefined;
-  const { name, urls, model, organisation, bounds } = stored;
+  const { name, kind, urls, model, organisation, bounds } = stored;
   const preset = presetOf(stored);
   try {
     key = providerKey({ keyEnv: stored.keyEnv, urls, carried: stored.carriedKeyUrls });
@@ -185,8 +185,8 @@ function register(
     });
   }
   const endpoints = endpointNames(name, urls).map((endpoint, index) =>
-    engines.add(name, createOpenAiEngine({ url: urls[index]!, model, key, preset, bounds }), {
-      kind: "openai",
+    engines.add(name, createEngine(kind, { url: urls[index]!, model, key, preset, bounds }), {
+      kind,
       model,
       organisation,
       endpoint,

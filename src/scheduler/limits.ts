@@ -121,7 +121,7 @@ export const newestOutputShare = 0.05;
 /** Speeds of an endpoint until calls have shown better ones: a core's for the embedded engine, a GPU's for the others. */
 export const firstSpeed = {
   embedded: { prefillTokensPerSecond: 400, decodeTokensPerSecond: 60, overheadMs: 5 },
-  openai: { prefillTokensPerSecond: 8_000, decodeTokensPerSecond: 50, overheadMs: 20 },
+  added: { prefillTokensPerSecond: 8_000, decodeTokensPerSecond: 50, overheadMs: 20 },
 } as const;
 
 /** Uncached tokens up to which a decode-only endpoint computes the prompt itself, since a hand-over costs more. */

@@ -230,13 +230,14 @@ function workerFacts(now: WorkerStatus): Partial<EndpointStatus> {
 
 /** An added endpoint as all processes see it: their calls together, and its state by a process whose calls it serves where one does. */
 function seenByAll(own: RegisteredEndpoint, elsewhere: EndpointView[]): SeenEndpoint {
-  const { name, endpoint, role, facts } = own;
+  const { name, endpoint, kind, role, facts } = own;
   const views = [own, ...elsewhere.filter((view) => view.endpoint === endpoint)];
   const serves = ({ up, standing }: Omit<EndpointView, "running">) => up !== false && standing === "serving";
   const { up, standing, lastError } = views.find(serves) ?? own;
   return {
     name,
     endpoint,
+    kind,
     role,
     facts,
     up,
@@ -246,7 +247,7 @@ function seenByAll(own: RegisteredEndpoint, elsewhere: EndpointView[]): SeenEndp
   };
 }
 
-type SeenEndpoint = EndpointView & Pick<RegisteredEndpoint, "name" | "role" | "facts">;
+type SeenEndpoint = EndpointView & Pick<RegisteredEndpoint, "name" | "kind" | "role" | "facts">;
 
 /** Whether calls go there, and what speaks against it otherwise. */
 function stateOf({
@@ -271,7 +272,7 @@ function addedEngine(name: string, registered: SeenEndpoint[]): DeploymentStatus
   const some = endpoints.some(({ state }) => state === "ready");
   const state = all("ready") ? "ready" : some ? "partial" : all("starting") ? "starting" : "down";
   const facts = registered.find((one) => one.facts)?.facts;
-  return { name, engine: "openai", ...saidBy(facts, endpoints), state, endpoints };
+  return { name, engine: registered[0]?.kind ?? "openai", ...saidBy(facts, endpoints), state, endpoints };
 }
 
 /** What a model does, and the agents that its longest context holds, as far as its endpoints have said it. */

@@ -29,7 +29,7 @@ const create = createRoute({
   path: "/api/engines",
   authorise: action("engines.add", ofOrganisation),
   tags,
-  summary: "Add an OpenAI-compatible engine with its endpoints, or change the one of that name",
+  summary: "Add an engine with its endpoints, or change the one of that name",
   description:
     "Every address is asked at once: it must answer and serve the model. Several addresses are endpoints NAME-0, NAME-1 and so on of one engine with one price. Calls to an engine without a price are refused (`model_unpriced`); 0 is a price.",
   request: { body: { required: true, content: { "application/json": { schema: engineCreate } } } },
@@ -81,7 +81,7 @@ export function engineRoutes({ db, engines, ledger, log, alarms }: ServerDepende
       const { principal } = c.var;
       const body = c.req.valid("json");
       const price = body.price && newPrices(body.price);
-      const { name, urls, model, preset, key_env: keyEnv, allow_fields: allowFields } = body;
+      const { name, kind, urls, model, preset, key_env: keyEnv, allow_fields: allowFields } = body;
       const bounds = {
         connectMs: body.connect_ms,
         firstTokenMs: body.first_token_ms,
@@ -89,7 +89,17 @@ export function engineRoutes({ db, engines, ledger, log, alarms }: ServerDepende
         concurrency: body.concurrency,
       };
       if ((await deploymentNames(db)).includes(name)) throw nameTaken(name);
-      const row = await addEngine(rooms, principal, { name, urls, model, keyEnv, allowFields, preset, bounds, price });
+      const row = await addEngine(rooms, principal, {
+        name,
+        kind,
+        urls,
+        model,
+        keyEnv,
+        allowFields,
+        preset,
+        bounds,
+        price,
+      });
       const card = await ledger.currentRateCard(principal.organisation, name);
       return c.json(engineResource(row, card, endpointsOf(engines, name, principal.organisation)), 200);
     })

@@ -1,6 +1,7 @@
 // The providers that are known by name, each in a file of its own. The prices were read in November 2026 from the providers' pages or from
 // a public list that cites them.
 import { hostsCover } from "../../egress/index.ts";
+import { anthropic } from "./anthropic.ts";
 import { ark } from "./ark.ts";
 import { azure } from "./azure.ts";
 import { dashscope } from "./dashscope.ts";
@@ -30,6 +31,7 @@ export const presets: readonly Preset[] = [
   deepseek,
   siliconflow,
   openrouter,
+  anthropic,
 ];
 
 /** The preset of that name; undefined where there is none. */

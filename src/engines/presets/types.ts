@@ -2,11 +2,13 @@
 // differs from OpenAI's. A preset is data. Its address is filled in by `lineshaft engines add --preset`, and its quirks are used for every
 // engine at one of its hosts, however the engine was added.
 
-/** A provider with an OpenAI-compatible API. */
+/** A provider with a public API: OpenAI-compatible unless `kind` says otherwise. */
 export interface Preset {
   /** Name for `--preset`. */
   name: string;
   about: string;
+  /** The kind of its engines (kinds.ts); OpenAI-compatible where absent. */
+  kind?: "anthropic" | "gemini";
   /** Base address up to and with its version; undefined where every customer has one of their own. */
   url: string | undefined;
   /** How a customer's own address is written, where `url` is undefined. */
@@ -41,6 +43,8 @@ export interface OfferedPrice {
   output: string;
   /** Of tokens that are written to the cache. */
   cacheWrite?: string;
+  /** The same for the longer lifetime, where the provider has two. */
+  cacheWriteLong?: string;
   /** Prices of calls whose whole prompt is longer. */
   tiers?: readonly { abovePromptTokens: number; input: string; cached?: string; output: string; cacheWrite?: string }[];
   /** When it was read, as year and month, and the page that publishes it. */

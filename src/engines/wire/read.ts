@@ -7,7 +7,7 @@ import type { Shape } from "../asked.ts";
 import { EngineError, type SaidByEngine } from "../types.ts";
 import { refusalOf, retryAfterSeconds } from "./chat/usage.ts";
 import type { WireReader } from "./types.ts";
-import { object } from "./values.ts";
+import { aboutAccount, object } from "./values.ts";
 
 /** How an engine's refusals are read. */
 export interface RefusalReading {
@@ -58,7 +58,8 @@ function saidByEngine(
     return undefined;
   try {
     const error = object(object(JSON.parse(text))?.["error"]);
-    if (!error || /quota|billing|credit/i.test(`${String(error["code"])} ${String(error["type"])}`)) return undefined;
+    const about = `${String(error?.["code"])} ${String(error?.["type"])}`;
+    if (!error || /quota|billing|credit/i.test(about) || aboutAccount.test(String(error["message"]))) return undefined;
   } catch {
     return undefined;
   }

@@ -26,3 +26,6 @@ export const listIn = (of: Record<string, unknown>, name: string): Record<string
 /** What a table has for a word that an engine has sent; undefined also for names that every object has. */
 export const inTable = <Value>(table: Readonly<Record<string, Value>>, word: string): Value | undefined =>
   Object.hasOwn(table, word) ? table[word] : undefined;
+
+/** How Anthropic says, by a 400, that the money of the account is gone. */
+export const aboutAccount = /credit balance is too low/i;

@@ -21,7 +21,8 @@ const bringPrice = 4;
 
 /** How the prompts of an endpoint's calls are cut into blocks. */
 export function spaceOf({ name, facts }: RegisteredEndpoint): Space {
-  if (!facts?.capabilities.tokenize) return textSpace(name);
+  // A provider is not asked to count every prompt.
+  if (!facts?.capabilities.tokenize || facts.capabilities.countsAfar) return textSpace(name);
   return tokenSpace(name, facts.blockTokens ?? usualBlockTokens);
 }
 
@@ -50,7 +51,7 @@ export function specOf(endpoint: RegisteredEndpoint): EndpointSpec {
     maxInFlight: Math.min(maxInFlightOf(slots), most),
     knowledge: facts?.capabilities.kvEvents ? "events" : "usage",
     speed: {
-      ...firstSpeed[endpoint.kind],
+      ...firstSpeed[endpoint.kind === "embedded" ? "embedded" : "added"],
       reloadMsPerToken: pool === undefined ? reloadMsPerToken : { ...reloadMsPerToken, remote: bringPrice * slowest },
     },
     ...(pool !== undefined && { pool }),

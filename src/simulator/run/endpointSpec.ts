@@ -35,7 +35,7 @@ export function endpointSpec(replica: Replica, fleet: Fleet, blockTokens: number
     speed: {
       ...endpointSpeed(replica, store?.writes === "evicted"),
       // The gateway knows the time of attention no more than the rates.
-      ...(fleet.speeds === "learned" && { ...firstSpeed.openai, attentionMsPerPair: undefined }),
+      ...(fleet.speeds === "learned" && { ...firstSpeed.added, attentionMsPerPair: undefined }),
     },
     pool: store?.writes === "evicted" ? store.name : undefined,
     topology: { superNode: replica.pool },

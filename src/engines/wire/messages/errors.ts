@@ -2,7 +2,7 @@
 // a stream, which has no status of its own. Source: Anthropic's API reference, "Errors".
 import { EngineError } from "../../types.ts";
 import { refusalOf } from "../chat/usage.ts";
-import { object } from "../values.ts";
+import { aboutAccount, object } from "../values.ts";
 
 /** Statuses of the types that an event of a stream names. */
 const statuses: Readonly<Record<string, number>> = {
@@ -21,7 +21,9 @@ const statuses: Readonly<Record<string, number>> = {
 /** `status` 502 stands for an error inside an answer. */
 export function messagesRefusal(status: number, text: string, retryAfter: number | undefined): EngineError {
   const { type, message } = detailOf(text);
-  const said = status === 502 ? (statuses[type ?? ""] ?? status) : status;
+  const named = status === 502 ? (statuses[type ?? ""] ?? status) : status;
+  // The account's money is gone, which is no fault of the request.
+  const said = aboutAccount.test(message ?? "") ? 402 : named;
   const error = refusalOf(said, text, retryAfter);
   if (said === 529)
     return new EngineError({

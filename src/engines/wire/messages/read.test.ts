@@ -198,6 +198,7 @@ describe("a refusal", () => {
   test.each([
     [400, "invalid_request_error", "prompt is too long: 9 tokens > 8 maximum", 400, "context_length_exceeded", false],
     [400, "invalid_request_error", "messages: at least one", 400, "invalid_request", false],
+    [400, "invalid_request_error", "Your credit balance is too low to use the API", 429, "engine_quota", true],
     [401, "authentication_error", "invalid x-api-key", 502, "engine_auth_failed", true],
     [404, "not_found_error", "model: nope", 502, "engine_model_missing", true],
     [413, "request_too_large", "too large", 413, "invalid_request", false],
