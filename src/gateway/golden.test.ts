@@ -5,7 +5,9 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ServerResponse } from "node:http";
 import { describe, expect, test } from "vitest";
-import type { Shape } from "../engines/index.ts";
+import type { Engine, Shape } from "../engines/index.ts";
+import { createGeminiEngine } from "../engines/gemini/adapter.ts";
+import { createResponsesEngine } from "../engines/responses/adapter.ts";
 import type { RateCard } from "../ledger/index.ts";
 import { testClients, type TestClient } from "./testing/clients.ts";
 import { memoryGateway } from "./testing/memoryGateway.ts";
@@ -54,11 +56,29 @@ interface Out {
   name: string;
   wire: Shape;
   paths: readonly string[];
-  owner: string;
+  owner?: string;
+  open?: (url: string) => Engine;
+  /** What it says of its model, where the scripted one's context is too short. */
+  models?: object;
 }
+const model = "scripted";
+const geminiPath = `POST /v1/models/${model}`;
 const outs: readonly Out[] = [
   { name: "chat, gathered from a stream", wire: "chat", paths: ["POST /v1/chat/completions"], owner: "sglang" },
   { name: "chat", wire: "chat", paths: ["POST /v1/chat/completions"], owner: "someone" },
+  {
+    name: "Responses",
+    wire: "responses",
+    paths: ["POST /v1/responses"],
+    open: (url) => createResponsesEngine({ url, model }),
+  },
+  {
+    name: "Gemini",
+    wire: "gemini",
+    paths: [`${geminiPath}:generateContent`, `${geminiPath}:streamGenerateContent`],
+    open: (url) => createGeminiEngine({ url, model }),
+    models: { models: [{ name: `models/${model}`, inputTokenLimit: 100_000, outputTokenLimit: 10_000 }] },
+  },
 ];
 
 /** The usage of an answer replaced, wherever it stands whole. */
@@ -120,8 +140,12 @@ describe("the same price and the same counts", () => {
       return (response: ServerResponse) => send(response, golden, streams);
     };
     await using at = await memoryGateway({
-      owner: out.owner,
-      engineRoutes: Object.fromEntries(out.paths.map((path) => [path, route])),
+      ...(out.owner !== undefined && { owner: out.owner }),
+      ...(out.open && { open: out.open, shape: out.wire }),
+      engineRoutes: {
+        ...(out.models && { "GET /v1/models": () => out.models }),
+        ...Object.fromEntries(out.paths.map((path) => [path, route])),
+      },
       cardOf: () => card,
     });
     // A token has at least a byte: the hold covers the 12,000 that the engine claims.

@@ -115,9 +115,9 @@ const chatClient: TestClient = {
       if (usage)
         seen.usage = {
           prompt: usage.prompt_tokens,
-          cached: usage.prompt_tokens_details.cached_tokens,
+          cached: usage.prompt_tokens_details?.cached_tokens ?? 0,
           output: usage.completion_tokens,
-          reasoning: usage.completion_tokens_details.reasoning_tokens,
+          reasoning: usage.completion_tokens_details?.reasoning_tokens ?? 0,
         };
     }
     for (const call of seen.calls) call.arguments = JSON.parse(call.arguments as string);

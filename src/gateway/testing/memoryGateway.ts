@@ -1,5 +1,5 @@
 // The gateway alone: its pipeline over scripted engines that stop and count, with the money in memory and no database.
-import { createOpenAiEngine, EngineRegistry } from "../../engines/index.ts";
+import { createOpenAiEngine, EngineRegistry, type Engine } from "../../engines/index.ts";
 import { scriptedEngine, type Script, type ScriptedEngine, type ScriptedRoutes } from "../../engines/testing.ts";
 import { testPrincipal } from "../../governance/testing.ts";
 import type { RateCard } from "../../ledger/index.ts";
@@ -34,23 +34,31 @@ export interface MemoryGateway extends AsyncDisposable {
   requestOf(asked: ModelCall, more?: Partial<CallRequest>): CallRequest;
 }
 
-/** `owner`: what the engine says that it is (`owned_by`); SGLang by default, which stops and counts. `engineRoutes`: the engine has, beside chat and completions. */
+/**
+ * `owner`: what the engine says that it is (`owned_by`); SGLang by default, which stops and counts. `engineRoutes`: the engine has, beside
+ * chat and completions. `shape` and `open`: the API that it speaks in their place, and what asks it.
+ */
 export async function memoryGateway({
   script = {},
   owner = "sglang",
   routes,
   engineRoutes = {},
+  shape,
+  open: openAt = (url) => createOpenAiEngine({ url, model: "scripted" }),
   cardOf = () => card,
 }: {
   script?: Script;
   owner?: string;
   routes?: GatewayDependencies["routes"];
   engineRoutes?: ScriptedRoutes["routes"];
+  shape?: ScriptedRoutes["shape"];
+  open?: (url: string) => Engine;
   cardOf?: (model: string) => RateCard | undefined;
 } = {}): Promise<MemoryGateway> {
-  const engine = await scriptedEngine(script, ["scripted"], 0, { routes: engineRoutes, card: { owned_by: owner } });
+  const own = { routes: engineRoutes, card: { owned_by: owner }, ...(shape && { shape }) };
+  const engine = await scriptedEngine(script, ["scripted"], 0, own);
   const engines = new EngineRegistry();
-  const open = createOpenAiEngine({ url: engine.url, model: "scripted" });
+  const open = openAt(engine.url);
   engines.add("scripted", open, { kind: "openai", model: "scripted", facts: await open.probe() });
   const ledger = new MemoryLedger();
   const log = createLogger({ level: "silent" });
