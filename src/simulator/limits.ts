@@ -19,5 +19,11 @@ export const tokensPerCallMost = 100_000_000;
 export const callsMost = 4_000_000;
 export const blockIdsMost = 2 ** 28;
 
+/**
+ * Bytes that the caches of all replicas of a run take together. Each takes some for every block of the workload, whether it ever has it or
+ * not, and a run that is not collected yet may stand beside the next one.
+ */
+export const cacheBytesMost = 8 * 2 ** 30;
+
 /** Characters of a file that an error shows. */
 export const shownCharacters = 80;

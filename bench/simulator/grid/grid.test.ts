@@ -3,6 +3,11 @@ import { appendFileSync, mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { makePolicy } from "../../../src/scheduler/index.ts";
+import { EventQueue } from "../../../src/simulator/events.ts";
+import { KvCache } from "../../../src/simulator/engine/kvCache.ts";
+import { type Fleet, parseFleet } from "../../../src/simulator/fleet.ts";
+import { createWorld } from "../../../src/simulator/run/world.ts";
 import { loadProfile } from "../../../src/simulator/profiles/index.ts";
 import { agentTrees } from "../../../src/simulator/traces/generated/agentTrees.ts";
 import { longPrompts } from "../../../src/simulator/traces/generated/longPrompts.ts";
@@ -22,7 +27,10 @@ test("a window goes round the end of its trace, and copies share nothing with th
   expect(window.calls.every((call, i) => i === 0 || call.delayMs >= window.calls[i - 1]!.delayMs)).toBe(true);
   const copies = window.calls.filter(({ program }) => program >= pool.programs);
   expect(copies.length).toBe(50);
-  expect(copies.every(({ blocks }) => blocks.every((block) => block >= pool.blockCount))).toBe(true);
+  const first = new Set(
+    window.calls.filter(({ program }) => program < pool.programs).flatMap(({ blocks }) => [...blocks]),
+  );
+  expect(copies.every(({ blocks }) => blocks.every((block) => !first.has(block)))).toBe(true);
 });
 
 test("a stretched load comes within the time that was asked for", () => {
@@ -54,6 +62,63 @@ test("sessions under way bring as many calls as their rate says, and compute wha
   expect(Math.abs((workload.calls.length - contexts) / expected - 1)).toBeLessThan(0.15);
   for (const { index, after } of workload.calls) for (const before of after) expect(before).toBeLessThan(index);
 });
+
+test("a load takes memory for the blocks that its calls have, however many copies of the trace it begins with", () => {
+  const pool = agentTrees({ seed: 2, runs: 200 });
+  const { serviceMs } = idealWork(pool, profile);
+  // Sessions that start so often that those of one time are many copies of the trace.
+  const options = {
+    seed: 1,
+    startGapMs: 250,
+    startCv: 1,
+    spanMs: 10_000,
+    shuffled: false,
+    serviceMs,
+    prefillMs: () => 1,
+  };
+  const { workload } = sessionsUnderWay(pool, options);
+  expect(workload.programs).toBeGreaterThan(3 * pool.programs);
+  const used = new Set(workload.calls.flatMap(({ blocks, outputBlocks }) => [...blocks, ...(outputBlocks ?? [])]));
+  expect(workload.blockCount).toBe(used.size);
+  const replicas = 32;
+  const fleet = parseFleet({ pools: [{ name: "pool", profile: "h100-llama-3.1-70b-tp8", replicas }] });
+  const bytesMost = replicas * KvCache.bytesFor(used.size, cacheSizes(fleet, workload.blockTokens));
+  const before = process.memoryUsage().arrayBuffers;
+  const world = createWorld(
+    workload,
+    fleet,
+    () => makePolicy("least-delay"),
+    () => () => 0,
+    new EventQueue(),
+    host,
+  );
+  const bytes = process.memoryUsage().arrayBuffers - before;
+  expect(world.engines.length).toBe(replicas);
+  expect(bytes).toBeLessThan(bytesMost + 4 * 2 ** 20);
+});
+
+test("a fleet whose caches would not fit in memory is an error that says so, before any is made", () => {
+  const workload = { ...longPrompts({ seed: 1, prompts: 5 }), blockCount: 2 ** 28 };
+  const fleet = parseFleet({ pools: [{ name: "pool", profile: "h100-llama-3.1-70b-tp8", replicas: 32 }] });
+  const make = () =>
+    createWorld(
+      workload,
+      fleet,
+      () => makePolicy("least-delay"),
+      () => () => 0,
+      new EventQueue(),
+      host,
+    );
+  expect(make).toThrow(/32 replicas and 268435456 different blocks of prompts take 88 GiB of memory; 8 are allowed/);
+});
+
+function cacheSizes({ replicas }: Fleet, blockTokens: number) {
+  const { kvCapacityTokens, tiers } = replicas[0]!.profile;
+  return { deviceTokens: kvCapacityTokens, blockTokens, lowerTokens: tiers.map((tier) => tier.capacityTokens) };
+}
+
+/** Engines that are never started tell nothing. */
+const host = { admitted: () => {}, prefilled: () => {}, finished: () => {} };
 
 const row = (policy: string, seed: number, goodput: number, meanMs: number): Row => {
   const alone = { gateways: 1, loadAgeMs: 0, speeds: "told" } as const;

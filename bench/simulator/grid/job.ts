@@ -32,18 +32,18 @@ export async function runJob(
   const pool = await trace.read(count, endpoints, seed);
   const open = trace.sessions === undefined ? windowOf(pool, count, seed) : pool;
   const work = idealWork(open, profile);
-  const laidOut = new Map<number, LaidOut>();
+  // Only the load at hand is kept: the runs of one load follow each other.
+  let loaded: (LaidOut & { load: number }) | undefined;
   for (const { load, policy } of runs) {
-    let loaded = laidOut.get(load);
-    if (loaded === undefined) {
+    if (loaded?.load !== load) {
       const spanMs = (count * work.msPerCall) / (endpoints * load);
       const startGapMs = (spanMs * pool.calls.length) / pool.programs / count;
       const prefillMs = (promptTokens: number): number => (promptTokens * profile.step.tokenMs) / endpoints;
-      loaded =
+      const laidOut =
         trace.sessions === undefined
           ? stretched(open, spanMs)
           : sessionsUnderWay(open, { ...trace.sessions, ...work, seed, spanMs, startGapMs, prefillMs });
-      laidOut.set(load, loaded);
+      loaded = { ...laidOut, load };
     }
     const { workload, measuredFrom } = loaded;
     const started = process.cpuUsage();

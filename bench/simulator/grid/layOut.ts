@@ -161,33 +161,48 @@ function naturalTimes(pool: Workload, serviceMs: (index: number) => number): Ses
   return sessions;
 }
 
-/** A workload of the placed calls in the order of their times; each copy of the pool has contents and names of its own. */
+/**
+ * A workload of the placed calls in the order of their times; each copy of the pool has contents and names of its own. Blocks are numbered
+ * anew, so that only those that a call has are counted: every cache of a fleet takes memory for each number.
+ */
 function build(pool: Workload, placed: readonly Placed[]): Workload {
   const order = placed.map((_, i) => i).toSorted((a, b) => placed[a]!.atMs - placed[b]!.atMs || a - b);
   const indexOf = new Int32Array(placed.length);
   order.forEach((position, index) => (indexOf[position] = index));
   const copies = 1 + placed.reduce((most, { copy }) => Math.max(most, copy), 0);
+  const { contents, blockCount } = numbered(pool, placed);
   const calls = order.map((position, index): SimCall => {
     const { call, copy, atMs, after } = placed[position]!;
-    const own = (blocks: Int32Array): Int32Array =>
-      copy === 0 ? blocks : blocks.map((block) => block + copy * pool.blockCount);
     return {
       ...call,
+      ...contents[position],
       index,
       // Copies are further work of the same tenants.
       program: call.program + copy * pool.programs,
       thread: call.thread + copy * pool.threads,
-      blocks: own(call.blocks),
-      ...(call.outputBlocks === undefined ? {} : { outputBlocks: own(call.outputBlocks) }),
       after: after.map((before) => indexOf[before]!),
       delayMs: after.length === 0 ? atMs : call.delayMs,
     };
   });
-  return {
-    ...pool,
-    calls,
-    blockCount: pool.blockCount * copies,
-    programs: pool.programs * copies,
-    threads: pool.threads * copies,
-  };
+  return { ...pool, calls, blockCount, programs: pool.programs * copies, threads: pool.threads * copies };
+}
+
+/** The blocks of each placed call, numbered from 0 on without gaps. */
+function numbered(pool: Workload, placed: readonly Placed[]) {
+  const contents: Pick<SimCall, "blocks" | "outputBlocks">[] = Array.from({ length: placed.length });
+  // By block of the pool its number in the copy at hand, plus one; 0 where it has none yet.
+  const numbers = new Int32Array(pool.blockCount);
+  let blockCount = 0;
+  const own = (blocks: Int32Array): Int32Array => blocks.map((block) => (numbers[block] ||= ++blockCount) - 1);
+  for (const positions of Map.groupBy(placed.keys(), (position) => placed[position]!.copy).values()) {
+    numbers.fill(0);
+    for (const position of positions) {
+      const { blocks, outputBlocks } = placed[position]!.call;
+      contents[position] = {
+        blocks: own(blocks),
+        ...(outputBlocks !== undefined && { outputBlocks: own(outputBlocks) }),
+      };
+    }
+  }
+  return { contents, blockCount };
 }

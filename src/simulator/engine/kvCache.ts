@@ -12,6 +12,11 @@ import type { SharedStore } from "./sharedStore.ts";
 const absent = 0;
 const device = 1;
 
+/** Bytes of a node: its state, its pins, and its place in a list. */
+const nodeBytes = 1 + 2 + 4 + 4;
+/** Outputs that no prompt asks for are remembered in at most so many blocks. */
+const phantomsMost = 1 << 24;
+
 /** Sizes of the device and the lower tiers, in blocks, nearest first. */
 interface KvSizes {
   deviceTokens: number;
@@ -53,11 +58,7 @@ export class KvCache {
     const all = [sizes.deviceTokens, ...sizes.lowerTokens];
     this.#capacity = Float64Array.from([0, ...all.map((tokens) => Math.floor(tokens / sizes.blockTokens))]);
     this.#count = new Int32Array(this.#tiers + 1);
-    const phantoms =
-      Math.min(
-        all.reduce((sum, tokens) => sum + Math.ceil(tokens / sizes.blockTokens), 0),
-        1 << 24,
-      ) + 2;
+    const phantoms = phantomsOf(sizes);
     const total = blockCount + phantoms;
     this.#blockCount = blockCount;
     this.#state = new Uint8Array(total);
@@ -69,6 +70,12 @@ export class KvCache {
     this.#freePhantoms = new Int32Array(phantoms);
     for (let i = 0; i < phantoms; i++) this.#freePhantoms[i] = total - 1 - i;
     this.#phantomsFree = phantoms;
+  }
+
+  /** Bytes that a cache of these sizes takes for a workload of `blockCount` blocks. */
+  static bytesFor(blockCount: number, sizes: KvSizes): number {
+    const phantoms = phantomsOf(sizes);
+    return (blockCount + phantoms) * nodeBytes + phantoms * 4;
   }
 
   /** Tier (1 device, 2 and up lower, one more for the shared store) that holds the block; 0 when absent. */
@@ -282,4 +289,10 @@ export class KvCache {
     if (block >= this.#blockCount) this.#freePhantoms[this.#phantomsFree++] = block;
     else this.#listener?.(block, false);
   }
+}
+
+/** Blocks for outputs that no prompt asks for: as many as all tiers hold. */
+function phantomsOf({ deviceTokens, lowerTokens, blockTokens }: KvSizes): number {
+  const held = [deviceTokens, ...lowerTokens].reduce((sum, tokens) => sum + Math.ceil(tokens / blockTokens), 0);
+  return Math.min(held, phantomsMost) + 2;
 }

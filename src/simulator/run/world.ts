@@ -6,8 +6,9 @@ import type { EngineHost } from "../engine/host.ts";
 import { KvCache } from "../engine/kvCache.ts";
 import { parentsOf, SharedStore } from "../engine/sharedStore.ts";
 import type { EventQueue } from "../events.ts";
-import type { Fleet } from "../fleet.ts";
-import type { BlockListener, Workload } from "../types.ts";
+import type { Fleet, Replica } from "../fleet.ts";
+import { cacheBytesMost } from "../limits.ts";
+import { type BlockListener, SimulatorError, type Workload } from "../types.ts";
 import { createKnowledge } from "./knowledge.ts";
 
 export interface World {
@@ -21,6 +22,8 @@ export interface World {
 /**
  * Makes the replicas, as yet unknown to the schedulers, and a scheduler for each gateway with the rules and the knowledge of the fleet's
  * router. `rngOf` answers a stream of random numbers for each gateway.
+ *
+ * @throws SimulatorError `caches_too_large`
  */
 export function createWorld(
   workload: Workload,
@@ -47,9 +50,16 @@ export function createWorld(
         listener: toAll(feeds.map((feed) => feed.storeListener(i))),
       }),
   );
-  const caches = replicas.map(({ profile, store }, i) => {
-    const lowerTokens = profile.tiers.map((tier) => tier.capacityTokens);
-    const sizes = { deviceTokens: profile.kvCapacityTokens, blockTokens, lowerTokens };
+  const sizesOf = ({ profile }: Replica) => ({
+    deviceTokens: profile.kvCapacityTokens,
+    blockTokens,
+    lowerTokens: profile.tiers.map((tier) => tier.capacityTokens),
+  });
+  const bytes = replicas.reduce((sum, replica) => sum + KvCache.bytesFor(blockCount, sizesOf(replica)), 0);
+  if (bytes > cacheBytesMost) throw tooManyBlocks(replicas.length, blockCount, bytes);
+  const caches = replicas.map((replica, i) => {
+    const { store } = replica;
+    const sizes = sizesOf(replica);
     return new KvCache(blockCount, sizes, toAll(feeds.map((feed) => feed.listener(i))), store && stores[store.index]);
   });
   const schedulers = feeds.map((feed, gateway) =>
@@ -69,6 +79,16 @@ export function createWorld(
     schedulers,
   };
 }
+
+function tooManyBlocks(replicas: number, blockCount: number, bytes: number): SimulatorError {
+  return new SimulatorError(
+    "caches_too_large",
+    `${replicas} replicas and ${blockCount} different blocks of prompts take ${gib(bytes)} GiB of memory; ${gib(cacheBytesMost)} are allowed.`,
+    "Give fewer replicas, or less of the trace (--limit).",
+  );
+}
+
+const gib = (bytes: number): number => Math.round(bytes / 2 ** 28) / 4;
 
 /** One listener for all that listen; undefined when none does. */
 function toAll(listeners: readonly (BlockListener | undefined)[]): BlockListener | undefined {
