@@ -50,7 +50,7 @@ export class Dispatch {
     this.rng = rng;
     this.options = options;
     this.deployments = new Deployments(endpoints, options);
-    this.views = new ViewBuilder(caches, ({ spec }) => load.arrivalsPerOwn(spec.id, spec.rank));
+    this.views = new ViewBuilder(caches);
     this.prefillViews = new ViewBuilder(caches);
   }
 

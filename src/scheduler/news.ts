@@ -9,8 +9,9 @@ export interface LoadDelta {
   kvTokens: number;
   inFlight: number;
   prefilling: number;
-  /** Calls placed there since the gateway's last message, also those that have ended since; absent: none. */
+  /** Calls placed there since the gateway's last message, also those that have ended since, and their prefill; absent: none. */
   placed?: number;
+  placedTokens?: number;
 }
 
 /** What one gateway tells of a tenant: what it was served there since the last message, in charged tokens, and whether its calls wait there. */

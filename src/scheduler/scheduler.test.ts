@@ -54,7 +54,7 @@ describe("scheduler", () => {
       made.apply({ at: 33, type: "call_ended", call: `c${i}`, reason: "done" });
     }
     for (const { load } of made.snapshot().endpoints) {
-      expect({ ...load }).toEqual({ prefillTokens: 0, kvTokens: 0, inFlight: 0, prefilling: 0 });
+      expect({ ...load }).toMatchObject({ prefillTokens: 0, kvTokens: 0, inFlight: 0, prefilling: 0 });
     }
     expect(made.snapshot()).toMatchObject({ placed: 0, openHandles: 0, queued: 0 });
   });

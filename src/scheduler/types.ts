@@ -131,9 +131,12 @@ export interface EndpointLoad {
   inFlight: number;
   /** Of these, calls that still prefill. */
   prefilling: number;
-  /** Uncached tokens of the oldest call that this gateway knows to prefill there, and since when it can have been its turn. */
+  /** Tokens of the prompt that is computed there now, as far as is known, and since when it can have been its turn. */
   headTokens?: number;
   headSinceMs?: number;
+  /** Calls that other gateways have placed there since this one began, and their prefill, as far as word of them has come; absent: none. */
+  peersPlaced?: number;
+  peersPlacedTokens?: number;
 }
 
 /** `starting`: it restarts, and calls wait for it. `draining`: it ends its calls and takes no more. `down`: calls pass it over. */
@@ -185,8 +188,6 @@ export interface PlacementView {
   expectedTokens: Float64Array;
   /** KV tokens that lie in all tiers of the candidate, in use or not; NaN, or no array: not known. */
   residentTokens?: Float64Array;
-  /** Calls that come to an endpoint from all gateways, for each call that this gateway places there; 1 when absent. */
-  arrivalsPerOwn?: (endpoint: EndpointState) => number;
 }
 
 /** What a policy answers. Costs are the policy's own unit, lower is better; `cost[i]` is NaN for candidates it excluded. */

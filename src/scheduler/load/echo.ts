@@ -7,7 +7,7 @@ import type { EndpointLoad } from "../types.ts";
 /** Half-life of a gateway's activity: a few seconds' placements say whether it places calls now. */
 const activityHalfLifeMs = 10_000;
 /** Placements that every gateway is assumed to have made before anything is known: unknown peers are as active as this gateway. */
-export const placementsAssumed = 4;
+const placementsAssumed = 4;
 /** A peer that is far more active than this gateway counts as at most this many of it. */
 const mostPerPeer = 2;
 

@@ -1,7 +1,6 @@
 // One call's share of an endpoint's load. A placed call opens a handle; the handle is the only way to change a count, and closing it takes
 // back exactly what it added. It is Disposable, so that `using` closes it on every path.
 import type { EndpointLoad } from "../types.ts";
-import type { Activity } from "./echo.ts";
 
 export class MutableLoad implements EndpointLoad {
   prefillTokens = 0;
@@ -14,6 +13,8 @@ export class MutableLoad implements EndpointLoad {
 export class SeenLoad extends MutableLoad {
   headTokens: number | undefined;
   headSinceMs: number | undefined;
+  peersPlaced = 0;
+  peersPlacedTokens = 0;
 }
 
 export interface Entry {
@@ -27,9 +28,9 @@ export interface Entry {
   line: LoadHandle[];
   /** Own changes not yet told to peers. */
   untold: MutableLoad;
-  /** Own placements that peers were told, and how many they were not told yet. */
-  placed: Activity;
+  /** Own placements of which peers were not told yet, and their prefill. */
   untoldPlaced: number;
+  untoldPlacedTokens: number;
   dirty: boolean;
 }
 

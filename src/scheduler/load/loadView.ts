@@ -5,13 +5,13 @@
 import { janitorEveryMs, loadHandleMaxAgeMs, peerNewsMs, peerSilentMs, trafficMemoryMs } from "../limits.ts";
 import type { LoadDelta, LoadMessage } from "../news.ts";
 import type { EndpointLoad } from "../types.ts";
-import { Activity, Echo, placementsAssumed } from "./echo.ts";
+import { Activity, Echo } from "./echo.ts";
 import { type Counts, type Entry, LoadHandle, MutableLoad, SeenLoad } from "./handle.ts";
 
 /** Messages between two totals. A total replaces everything a peer knows, so a lost delta is wrong only for so long. */
 const deltasPerTotal = 20;
 
-/** Own and peers' placements are compared over the time for which a rule remembers its traffic. */
+/** Peers' placements are remembered for as long as a rule remembers its traffic. */
 const placementsHalfLifeMs = trafficMemoryMs * Math.LN2;
 /** A peer's placements at an endpoint are forgotten when this much of them is left: a single one after three minutes. */
 const leastPlacements = 0.05;
@@ -25,8 +25,6 @@ interface Peer {
   activity: Activity;
   /** Its placements by endpoint rank. */
   placed: Map<string, Activity>;
-  /** Placements at each endpoint that it and this gateway are assumed to have made before it was heard of. */
-  assumed: Activity;
 }
 
 /** The load of every endpoint rank: own calls, counted by handles, plus what peers have reported. Tokens and calls; times in ms. */
@@ -64,24 +62,6 @@ export class LoadView {
     return this.peers.size;
   }
 
-  /**
-   * Calls that come to an endpoint rank from all gateways, for each call that this gateway places there: 1 where no peer places calls.
-   * Own placements count when peers are told of them, so that both sides are of one time. A peer that has just been heard of is taken to be as
-   * active as this gateway: gateways that begin together must not all think that they are alone.
-   */
-  arrivalsPerOwn(endpoint: string, rank: number): number {
-    if (this.peers.size === 0) return 1;
-    const key = keyOf(endpoint, rank);
-    // The call that asks is one of this gateway's.
-    const own = Math.max(1, this.entries.get(key)?.placed.at(this.heardMs) ?? 0);
-    let arrivals = 1;
-    for (const { placed, assumed } of this.peers.values()) {
-      const prior = assumed.at(this.heardMs);
-      arrivals += ((placed.get(key)?.at(this.heardMs) ?? 0) + prior) / (own + prior);
-    }
-    return arrivals;
-  }
-
   /** Whether a peer has calls at the endpoint rank, or had in the last minutes. */
   isShared(endpoint: string, rank: number): boolean {
     const key = keyOf(endpoint, rank);
@@ -112,6 +92,7 @@ export class LoadView {
     this.echo.placed();
     if (alike && this.peers.size > 0) this.echo.guess(entry.seen, prefillTokens, kvTokens, this.activities(), now);
     entry.untoldPlaced++;
+    entry.untoldPlacedTokens += prefillTokens;
     const handle = new LoadHandle(this.counts, entry, prefillTokens, kvTokens, now);
     this.handles.add(handle);
     this.stand(entry, handle, prefillTokens, now);
@@ -127,17 +108,27 @@ export class LoadView {
     this.dirty.push(entry);
   }
 
-  /** Puts a handle at the end of its endpoint's prefill line, or takes it out; a new head has its turn from now on. */
+  /** Puts a handle at the end of its endpoint's prefill line, or takes it out; when one has gone, the next prompt has its turn from now on. */
   private stand(entry: Entry, handle: LoadHandle, tokens: number, now?: number): void {
     if (now !== undefined) this.lastMs = Math.max(this.lastMs, now);
-    const { line, seen } = entry;
-    const head = line[0];
+    const { line } = entry;
     const at = line.indexOf(handle);
     if (at >= 0) line.splice(at, 1);
     if (tokens > 0) line.push(handle);
-    if (line[0] === head) return;
-    seen.headTokens = line[0]?.prefillTokens;
-    seen.headSinceMs = line.length === 0 ? undefined : this.lastMs;
+    // A call that is given up while others are computed before it ends no turn.
+    this.turn(entry, at === 0 || (at > 0 && entry.seen.prefilling > entry.own.prefilling), this.lastMs);
+  }
+
+  /**
+   * Says what prompt an endpoint computes now, and since when. Prompts are computed one after another, whichever gateway has placed them. So
+   * the turn of one begins when another is done, here or at a peer, or when none was before. Of a peer's calls only sums are
+   * known: while it has some there, the mean of all stands for the prompt whose turn it is.
+   */
+  private turn({ own, seen, line }: Entry, done: boolean, now: number): void {
+    const others = seen.prefilling - own.prefilling > 0;
+    seen.headTokens = others ? Math.max(0, seen.prefillTokens / seen.prefilling) : line[0]?.prefillTokens;
+    if (seen.headTokens === undefined) seen.headSinceMs = undefined;
+    else if (done || seen.headSinceMs === undefined) seen.headSinceMs = now;
   }
 
   private *activities(): Iterable<Activity> {
@@ -169,14 +160,16 @@ export class LoadView {
     const total = sequence % deltasPerTotal === 0;
     const told = total ? [...this.entries.values()] : this.dirty;
     const deltas: LoadDelta[] = [];
-    for (const { endpoint, rank, own, untold, untoldPlaced } of told) {
+    for (const { endpoint, rank, own, untold, untoldPlaced, untoldPlacedTokens } of told) {
       const load = total ? own : untold;
       const says = load.inFlight !== 0 || load.kvTokens !== 0 || load.prefillTokens !== 0 || untoldPlaced > 0;
-      if (says) deltas.push({ endpoint, rank, ...load, ...(untoldPlaced > 0 && { placed: untoldPlaced }) });
+      if (!says) continue;
+      const placed = untoldPlaced > 0 && { placed: untoldPlaced, placedTokens: untoldPlacedTokens };
+      deltas.push({ endpoint, rank, ...load, ...placed });
     }
     for (const entry of this.dirty) {
-      if (entry.untoldPlaced > 0) entry.placed.add(entry.untoldPlaced, now);
       entry.untoldPlaced = 0;
+      entry.untoldPlacedTokens = 0;
       entry.untold = new MutableLoad();
       entry.dirty = false;
     }
@@ -194,15 +187,15 @@ export class LoadView {
       loads: new Map(),
       activity: new Activity(),
       placed: new Map(),
-      assumed: assumedFrom(now),
     };
     this.peers.set(message.gateway, peer);
     peer.heardAtMs = now;
     this.heardMs = now;
+    let before: ReadonlyMap<string, LoadDelta> = peer.loads;
     if (message.kind === "total") {
       // An older total than what is known: it was overtaken, unless the peer started again.
       if (message.sequence <= peer.sequence && message.sequence !== 0) return;
-      this.dropLoads(peer);
+      before = this.dropLoads(peer);
       for (const [key, placed] of peer.placed) if (placed.at(now) < leastPlacements) peer.placed.delete(key);
       peer.whole = true;
     } else {
@@ -211,7 +204,12 @@ export class LoadView {
     }
     peer.sequence = message.sequence;
     if (!peer.whole) return;
-    for (const delta of message.deltas) this.addPeer(peer, delta, message);
+    for (const delta of message.deltas) this.addPeer(peer, delta, message, before);
+    // A total does not name endpoints where the peer has nothing any more.
+    for (const [key, { prefilling }] of before) {
+      const entry = peer.loads.has(key) ? undefined : this.entries.get(key);
+      if (entry !== undefined) this.turn(entry, prefilling > 0, now);
+    }
   }
 
   forgetPeer(gateway: string): void {
@@ -221,29 +219,38 @@ export class LoadView {
     this.peers.delete(gateway);
   }
 
-  private addPeer(peer: Peer, delta: LoadDelta, message: LoadMessage): void {
+  /** `before`: what the peer had before the message. */
+  private addPeer(peer: Peer, delta: LoadDelta, message: LoadMessage, before: ReadonlyMap<string, LoadDelta>): void {
     const key = keyOf(delta.endpoint, delta.rank);
     // First: an entry that is made now takes in what peers are known to have there.
-    const { seen } = this.entry(delta.endpoint, delta.rank);
+    const entry = this.entry(delta.endpoint, delta.rank);
+    const { seen } = entry;
+    const prefillingBefore = before.get(key)?.prefilling ?? 0;
     const known = peer.loads.get(key);
     if (message.kind === "delta" && delta.inFlight > 0) peer.activity.add(delta.inFlight, message.atMs);
     if (delta.placed !== undefined) {
       const placed = peer.placed.get(key) ?? new Activity(placementsHalfLifeMs);
       placed.add(delta.placed, this.heardMs);
       peer.placed.set(key, placed);
+      seen.peersPlaced += delta.placed;
+      seen.peersPlacedTokens += delta.placedTokens ?? 0;
     }
     const { endpoint, rank } = delta;
     const sum = known ?? { endpoint, rank, prefillTokens: 0, kvTokens: 0, inFlight: 0, prefilling: 0 };
     for (const load of [sum, seen]) add(load, delta.prefillTokens, delta.kvTokens, delta.inFlight, delta.prefilling);
     peer.loads.set(key, sum);
+    this.turn(entry, prefillingBefore + (delta.placed ?? 0) > sum.prefilling, this.heardMs);
   }
 
-  private dropLoads(peer: Peer): void {
-    for (const load of peer.loads.values()) {
+  /** Takes back what the peer has told, and answers it. */
+  private dropLoads(peer: Peer): ReadonlyMap<string, LoadDelta> {
+    const { loads } = peer;
+    for (const load of loads.values()) {
       const seen = this.entry(load.endpoint, load.rank).seen;
       add(seen, -load.prefillTokens, -load.kvTokens, -load.inFlight, -load.prefilling);
     }
-    peer.loads.clear();
+    peer.loads = new Map();
+    return loads;
   }
 
   private entry(endpoint: string, rank: number): Entry {
@@ -251,8 +258,7 @@ export class LoadView {
     let entry = this.entries.get(key);
     if (entry === undefined) {
       const [own, seen, untold] = [new MutableLoad(), new SeenLoad(), new MutableLoad()];
-      const placed = new Activity(placementsHalfLifeMs);
-      entry = { endpoint, rank, own, seen, line: [], untold, placed, untoldPlaced: 0, dirty: false };
+      entry = { endpoint, rank, own, seen, line: [], untold, untoldPlaced: 0, untoldPlacedTokens: 0, dirty: false };
       for (const { loads } of this.peers.values()) {
         const load = loads.get(key);
         if (load !== undefined) add(seen, load.prefillTokens, load.kvTokens, load.inFlight, load.prefilling);
@@ -268,12 +274,6 @@ export class LoadView {
     const entry = this.entries.get(keyOf(endpoint, rank));
     if (entry !== undefined && entry.own.inFlight === 0) this.entries.delete(keyOf(endpoint, rank));
   }
-}
-
-function assumedFrom(now: number): Activity {
-  const assumed = new Activity();
-  assumed.add(placementsAssumed, now);
-  return assumed;
 }
 
 function keyOf(endpoint: string, rank: number): string {

@@ -20,8 +20,7 @@
 // as if later calls could always go elsewhere; and a fixed weight for delays of streams, which is too high where places
 // are free (time to first token) and too low where KV is full (hits). Measured in docs/simulator.md.
 //
-// What it must know of the traffic it learns from the calls that it places. Each of them stands for the calls that come to the endpoint from
-// all gateways meanwhile, by what the others' load messages tell of it.
+// What it must know of the traffic it learns from the calls that it places, and from what other gateways tell of theirs (`traffic.ts`).
 import { fullShare, slackLeastMs, slackShare } from "../limits.ts";
 import type { EndpointState, PlacementView, Policy } from "../types.ts";
 import { Costs, lowest } from "./choose.ts";
@@ -59,7 +58,7 @@ export function leastDelay(): Policy {
     const behind = work * prefillAhead(endpoint, view.now) * msPerToken + (work * work) / 2;
     const stalled = Math.max(0, load.inFlight - load.prefilling) * work;
     parts.ownMs = expectedTtftMs(call, endpoint, view.matched, i * 4, view.now);
-    parts.laterMs = traffic.laterPerMs(endpoint.slot) * behind;
+    parts.laterMs = traffic.laterPerMs(endpoint) * behind;
     parts.streamsMs = stalled === 0 ? 0 : placeWanted(call, endpoint) * stalled;
     const recomputed = again === 0 ? 0 : again * evictedShare(view, i, uncached, endpoint);
     parts.evictedMs = recomputed * (work + parts.laterMs + parts.streamsMs);

@@ -3,6 +3,7 @@ import { expect, it } from "vitest";
 import { seededRng } from "../rng.ts";
 import { Scheduler } from "../scheduler.ts";
 import { exampleCall, exampleSpec } from "./conformance.ts";
+import { Traffic } from "./traffic.ts";
 
 /** What `later` costs at a gateway after three busy minutes, beside a peer that places `peerCalls` calls a step. */
 function laterMs(peerCalls: number | undefined, peerDeployment = "d"): number {
@@ -36,7 +37,6 @@ function laterMs(peerCalls: number | undefined, peerDeployment = "d"): number {
 it("a standby gateway, and one of other deployments, make later calls no dearer", () => {
   const alone = laterMs(undefined);
   expect(alone).toBeGreaterThan(0);
-  // Three minutes before, they were taken to be as active as this gateway.
   expect(laterMs(0) / alone).toBeCloseTo(1, 1);
   expect(laterMs(1, "other") / alone).toBeCloseTo(1, 1);
 });
@@ -46,4 +46,37 @@ it("a gateway that places as many calls at the endpoint counts for as much", () 
   // Twice the calls, and an endpoint that is twice as busy: at 0.4 busy alone, (2 / 0.2) / (1 / 0.6) = 6 times.
   expect(beside / alone).toBeGreaterThan(2);
   expect(beside / alone).toBeLessThan(8);
+});
+
+it("counts what peers place to the last call and token, however little of it this gateway places itself", () => {
+  const [few, all] = [new Traffic(), new Traffic()];
+  const spec = exampleSpec("e");
+  const load = { prefillTokens: 0, kvTokens: 0, inFlight: 0, prefilling: 0 };
+  const look = (traffic: Traffic, now: number, peersPlaced: number, peersPlacedTokens: number, places: boolean) => {
+    const endpoint = { slot: 0, spec, health: "ready" as const, load: { ...load, peersPlaced, peersPlacedTokens } };
+    const call = exampleCall({ id: `${now}`, promptTokens: 600 + (now % 7) * 100 });
+    const matched = new Float64Array(4);
+    const view = {
+      call,
+      now,
+      count: 1,
+      endpoints: [endpoint],
+      matched,
+      matchedTokens: matched,
+      expectedTokens: matched,
+    };
+    traffic.arrived(view);
+    const perMs = traffic.laterPerMs(endpoint);
+    if (places) traffic.placed(view, 0);
+    return { perMs, tokens: call.promptTokens };
+  };
+  let [calls, tokens, seen] = [0, 0, { few: 0, all: 0 }];
+  for (let now = 0; now < 60_000; now += 250) {
+    const mine = now % 2000 === 0;
+    seen = { few: look(few, now, calls, tokens, mine).perMs, all: look(all, now, 0, 0, true).perMs };
+    if (!mine) calls++;
+    if (!mine) tokens += 600 + (now % 7) * 100;
+  }
+  expect(seen.few / seen.all).toBeGreaterThan(0.97);
+  expect(seen.few / seen.all).toBeLessThan(1.03);
 });

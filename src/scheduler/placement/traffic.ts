@@ -1,11 +1,14 @@
-// What a rule learns of its traffic from the calls that it places: how often calls come to each endpoint and how busy their prompts keep
-// it, and how much of the prompts was found cached. All sums fade, so that they describe the last minute or so. Deterministic, without a
-// clock of its own.
+// What a rule learns of its traffic from the calls that it places, and from those that other gateways have placed by their messages of load:
+// how often calls come to each endpoint and how busy their prompts keep it, and how much of the prompts was found cached. All sums fade, so
+// that they describe the last minute or so. Deterministic, without a clock of its own.
+//
+// Peers tell their calls and their prefill by endpoint. To take each own call for those of all gateways instead was tried: of a few
+// calls a minute with prompts of unlike lengths, how busy an endpoint is is a poor guess, and the cost of waiting is steep where it is busy.
 //
 // Sums of endpoints are kept multiplied by `scale`, which grows while time passes. So all of them fade together, and a decision among
 // 1,000 endpoints touches one number.
 import { busyMost, cachedMost, trafficLeastMs, trafficMemoryMs } from "../limits.ts";
-import type { PlacementView } from "../types.ts";
+import type { EndpointState, PlacementView } from "../types.ts";
 import { workTokens } from "./estimate.ts";
 
 /** At this scale the sums are divided by it, before it leaves the range of numbers. */
@@ -17,6 +20,9 @@ export class Traffic {
   private scale = 1;
   private calls = new Float64Array(16);
   private workMs = new Float64Array(16);
+  /** What peers had placed when it was looked at last. */
+  private peersPlaced = new Float64Array(16);
+  private peersTokens = new Float64Array(16);
   private promptTokens = 0;
   private cachedTokens = 0;
 
@@ -34,23 +40,23 @@ export class Traffic {
     if (this.scale > largestScale) this.rescale();
   }
 
-  /** The call has been placed: its prefill is work of that endpoint, and so is what other gateways place there meanwhile. */
+  /** The call has been placed: its prefill is work of that endpoint. */
   placed(view: PlacementView, index: number): void {
     const cached = view.matchedTokens[index]!;
     const endpoint = view.endpoints[index]!;
     const { spec, slot } = endpoint;
     const work = workTokens(spec, Math.max(1, view.call.promptTokens - cached), cached);
     if (slot >= this.calls.length) this.grow(slot);
-    const weight = this.scale * (view.arrivalsPerOwn?.(endpoint) ?? 1);
-    this.calls[slot]! += weight;
-    this.workMs[slot]! += (weight * work * 1000) / spec.speed.prefillTokensPerSecond;
+    this.add(endpoint, 1, work);
   }
 
   /**
-   * Arrivals a millisecond at the endpoint in this slot, over its idle share: how many calls wait a millisecond longer for each
-   * millisecond of work that it has to do first.
+   * Arrivals a millisecond at the endpoint, over its idle share: how many calls wait a millisecond longer for each millisecond of work that
+   * it has to do first.
    */
-  laterPerMs(slot: number): number {
+  laterPerMs(endpoint: EndpointState): number {
+    const { slot } = endpoint;
+    this.hear(endpoint);
     if (slot >= this.calls.length) return 0;
     const spanMs = this.scale * Math.max(trafficLeastMs, this.spanMs);
     return this.calls[slot]! / spanMs / (1 - Math.min(busyMost, this.workMs[slot]! / spanMs));
@@ -62,6 +68,24 @@ export class Traffic {
     return cached / (1 - cached);
   }
 
+  /** Takes in what peers have placed there since it was looked at last. */
+  private hear(endpoint: EndpointState): void {
+    const { slot, load } = endpoint;
+    const { peersPlaced = 0, peersPlacedTokens = 0 } = load;
+    if (peersPlaced === (this.peersPlaced[slot] ?? 0)) return;
+    if (slot >= this.calls.length) this.grow(slot);
+    const [calls, tokens] = [peersPlaced - this.peersPlaced[slot]!, peersPlacedTokens - this.peersTokens[slot]!];
+    this.peersPlaced[slot] = peersPlaced;
+    this.peersTokens[slot] = peersPlacedTokens;
+    // Below what it was: another endpoint stands in this slot now.
+    if (calls > 0 && tokens >= 0) this.add(endpoint, calls, tokens);
+  }
+
+  private add({ slot, spec }: EndpointState, calls: number, tokens: number): void {
+    this.calls[slot]! += this.scale * calls;
+    this.workMs[slot]! += (this.scale * tokens * 1000) / spec.speed.prefillTokensPerSecond;
+  }
+
   private grow(slot: number): void {
     const grown = (old: Float64Array): Float64Array<ArrayBuffer> => {
       const larger = new Float64Array((slot + 1) * 2);
@@ -70,6 +94,8 @@ export class Traffic {
     };
     this.calls = grown(this.calls);
     this.workMs = grown(this.workMs);
+    this.peersPlaced = grown(this.peersPlaced);
+    this.peersTokens = grown(this.peersTokens);
   }
 
   private rescale(): void {

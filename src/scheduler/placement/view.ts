@@ -7,8 +7,7 @@ export class ViewBuilder {
   private readonly candidates: EndpointState[] = [];
   private readonly view: CacheColumns;
 
-  /** `arrivalsPerOwn`: calls that come to an endpoint from all gateways, for each of this one's. */
-  constructor(caches: CacheView, arrivalsPerOwn: (endpoint: EndpointState) => number = () => 1) {
+  constructor(caches: CacheView) {
     this.caches = caches;
     this.view = {
       call: undefined as unknown as Call,
@@ -19,7 +18,6 @@ export class ViewBuilder {
       matchedTokens: new Float64Array(16),
       expectedTokens: new Float64Array(16),
       residentTokens: new Float64Array(16),
-      arrivalsPerOwn,
     };
   }
 
