@@ -114,6 +114,28 @@ describe("a client that speaks Messages", () => {
     expect(limited.headers.get("retry-after")).toBe("7");
   });
 
+  test("reads a failure inside a stream in Anthropic's own words", async () => {
+    const error = { type: "error", error: { type: "overloaded_error", message: "Overloaded" }, request_id: "req_up" };
+    const events = [
+      { type: "message_start", message: { id: "m", type: "message", usage: { input_tokens: 1, output_tokens: 1 } } },
+      error,
+    ];
+    const body = events.map((one) => `event: ${one.type}\ndata: ${JSON.stringify(one)}\n\n`).join("");
+    anthropic.next({ raw: { contentType: "text/event-stream", body } });
+    const text = await (await post("/v1/messages", { ...hello, stream: true })).text();
+    expect(text.endsWith(`event: error\ndata: ${JSON.stringify(error)}\n\n`)).toBe(true);
+  });
+
+  test("is told once how its stream ended where less is billed than the provider claims", async () => {
+    anthropic.next({ usage: { prompt: 1_000_000, output: 4 } });
+    const text = await (await post("/v1/messages", { ...hello, stream: true })).text();
+    const ends = text.split("\n").filter((line) => line.startsWith('data: {"type":"message_delta"'));
+    expect(ends).toHaveLength(1);
+    expect(ends[0]).toContain('"stop_reason":"end_turn"');
+    const { usage } = JSON.parse(ends[0]!.slice(6)) as { usage: { input_tokens: number } };
+    expect(usage.input_tokens).toBeLessThan(1_000);
+  });
+
   test("is not told that a key is wrong when the wrong one is ours", async () => {
     const error = { type: "authentication_error", message: "invalid x-api-key" };
     anthropic.usual = { fail: { status: 401, body: { type: "error", error } } };

@@ -23,21 +23,46 @@ const engines: [string, RegisteredEndpoint[]][] = [
   ...software.map((name): [string, RegisteredEndpoint[]] => [name, served("openai", fieldsOfSoftware(name))]),
 ];
 
+/** The call that a recorded request is. */
+function askedBy({ recording, route }: (typeof requests)[number]) {
+  const body = recording.body!;
+  const text = JSON.stringify(body);
+  const path = recording.path.split("?")[0]!;
+  const query = new URLSearchParams(recording.path.split("?")[1]);
+  const bytes = Buffer.from(text);
+  const { headers } = recording;
+  const model = route.names["model"];
+  return route.protocol.decode({ route: route.call!, model, path, query, headers, bytes, text, json: body });
+}
+
 describe.each(engines)("an engine of the kind %s is sent", (_name, endpoints) => {
   test.each(requests)("$name", ({ recording, route }) => {
     const body = recording.body!;
-    const text = JSON.stringify(body);
-    const path = recording.path.split("?")[0]!;
-    const query = new URLSearchParams(recording.path.split("?")[1]);
-    const bytes = Buffer.from(text);
-    const { headers } = recording;
-    const model = route.names["model"];
-    const asked = route.protocol.decode({ route: route.call!, model, path, query, headers, bytes, text, json: body });
+    const asked = askedBy({ recording, name: recording.name, route });
     const sent = asked.fitted(endpoints[0]!).engineBody({ shape: "chat", model: "m" });
     expect((sent["messages"] as unknown[]).length).toBeGreaterThan(0);
     if (route.protocol !== chat) return;
     expect(sent).toMatchObject({ messages: body["messages"] });
     for (const field of ["tools", "tool_choice", "response_format", "temperature", "stream"])
       if (body[field] !== undefined) expect(sent[field]).toEqual(body[field]);
+  });
+});
+
+describe("Anthropic's API is sent", () => {
+  const capabilities = { tokenize: true, kvEvents: false, speaks: ["messages"], media: ["image", "file"] };
+  const endpoint = {
+    name: "m",
+    kind: "anthropic",
+    allowFields: [],
+    facts: { models: ["m"], capabilities },
+  } as unknown as RegisteredEndpoint;
+
+  test.each(requests)("$name", (request) => {
+    const asked = askedBy(request);
+    const sent = asked.fitted(endpoint).engineBody({ shape: "messages", model: "m", outputTokens: 9 });
+    const { body, path } = request.recording;
+    if (path.startsWith("/v1/messages")) expect(sent).toEqual({ ...body, model: "m", max_tokens: 9 });
+    else expect(sent).toMatchObject({ model: "m", max_tokens: 9 });
+    expect((sent["messages"] as unknown[]).length).toBeGreaterThan(0);
   });
 });

@@ -131,6 +131,8 @@ test("its refusals keep their words, but not those about our key", async () => {
   expect(tooLong.said).toMatchObject({ shape: "messages", status: 400 });
   expect(JSON.parse(tooLong.said!.text)).toMatchObject({ request_id: "req_1" });
   expect((await refused(529, "overloaded_error", "Overloaded")).said).toMatchObject({ status: 529 });
+  const proxied = await refused(500, "api_error", `no route from ${new URL(server.url).host} to the model`);
+  expect(proxied.said!.text).not.toContain("127.0.0.1");
   expect((await refused(401, "authentication_error", "invalid x-api-key")).said).toBeUndefined();
   expect((await refused(400, "invalid_request_error", "Your credit balance is too low")).said).toBeUndefined();
 });

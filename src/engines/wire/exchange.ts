@@ -74,10 +74,11 @@ export async function openExchange(options: ExchangeOptions): Promise<EngineAnsw
   }
 }
 
-const readingOf = ({ headers, wire, saysAs }: ExchangeOptions): RefusalReading => ({
+const readingOf = ({ url, headers, wire, saysAs }: ExchangeOptions): RefusalReading => ({
   credential: credentialIn(headers),
   refusal: wire.refusal,
   saysAs,
+  url,
 });
 
 /** Runs `stop` when the signal aborts while the answer has not begun. Returns the function that takes this back. */

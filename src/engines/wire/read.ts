@@ -17,16 +17,22 @@ export interface RefusalReading {
   refusal?: WireReader["refusal"] | undefined;
   /** The API whose clients may be shown the engine's own words; absent: none are. */
   saysAs?: Shape | undefined;
+  /** Where the engine was asked: its host may be a name inside the installation. */
+  url?: string;
 }
 
 /** The refusal in an answer, as an error without the credential. */
 export async function readRefusal(response: EgressResponse, reading: RefusalReading): Promise<EngineError> {
-  const { credential, refusal = refusalOf, saysAs } = reading;
+  const { credential, refusal = refusalOf } = reading;
   const { status, headers } = response;
   const text = withoutCredential(await readStart(response, limits.errorBytes).catch(() => ""), credential);
   const error = refusal(status, text, retryAfterSeconds(headers["retry-after"]));
-  const said = saysAs && saidByEngine(saysAs, status, text, headers["content-type"]);
-  if (!said) return error;
+  return withWords(error, saidByEngine(reading, status, text, headers["content-type"]));
+}
+
+/** The same error with the engine's own words. What is about our key, account or route has none. */
+function withWords(error: EngineError, said: SaidByEngine | undefined): EngineError {
+  if (!said || aboutUs.has(error.code)) return error;
   const { message, code, hint, param, retryable, retryAfterSeconds: retryAfter } = error;
   return new EngineError({
     message,
@@ -40,6 +46,9 @@ export async function readRefusal(response: EgressResponse, reading: RefusalRead
   });
 }
 
+/** Errors that say something of this installation, and nothing of the request. */
+const aboutUs = new Set(["engine_auth_failed", "engine_quota", "engine_model_missing", "engine_redirected"]);
+
 /** Statuses by which an engine speaks of the request or of its load. Others are about our key, our account or a route, or no answer at all. */
 const spokenStatuses = new Set([400, 408, 409, 413, 422, 429, 500, 503, 504, 529]);
 
@@ -48,11 +57,12 @@ const accountNames = /\b(org|proj|acct|wrkspc)[-_][A-Za-z0-9]{8,}\b|\borg(anizat
 
 /** The engine's own words, where they may be shown: a JSON object about the request, without the names of our account. */
 function saidByEngine(
-  shape: Shape,
+  { saysAs: shape, url }: RefusalReading,
   status: number,
   text: string,
   type: string | string[] | undefined,
 ): SaidByEngine | undefined {
+  if (shape === undefined) return undefined;
   const contentType = Array.isArray(type) ? type[0] : type;
   if (!spokenStatuses.has(status) || contentType === undefined || !/^application\/json\b/i.test(contentType))
     return undefined;
@@ -63,7 +73,9 @@ function saidByEngine(
   } catch {
     return undefined;
   }
-  return { shape, status, text: text.replace(accountNames, "…"), contentType };
+  const hosts = url === undefined ? [] : [new URL(url).host, new URL(url).hostname];
+  const shown = hosts.reduce((left, host) => left.replaceAll(host, "…"), text.replace(accountNames, "…"));
+  return { shape, status, text: shown, contentType };
 }
 
 /** The error in an answer of 200 that is no stream although one was asked for: some engines send their errors like this. */
@@ -118,7 +130,7 @@ function countJson(meter: JsonMeter, piece: Uint8Array): void {
 }
 
 /** An object of an answer from its JSON text. Throws EngineError where the text is no JSON object, passes a bound, or holds an error. */
-export function parseChunk(text: string, { credential, refusal = refusalOf }: RefusalReading): Record<string, unknown> {
+export function parseChunk(text: string, reading: RefusalReading): Record<string, unknown> {
   // A whole body was counted while it was read. A large event is counted here.
   if (text.length > limits.largeTextCharacters) {
     const { jsonDepth: depth, jsonValues: values, jsonNumbers: numbers } = limits;
@@ -132,7 +144,7 @@ export function parseChunk(text: string, { credential, refusal = refusalOf }: Re
   }
   if (data === null || typeof data !== "object" || Array.isArray(data)) throw invalidAnswer("it is not a JSON object");
   if ((data as Record<string, unknown>)["error"] !== undefined && (data as Record<string, unknown>)["error"] !== null)
-    throw refusal(502, withoutCredential(text, credential), undefined);
+    throw refusalInside(text, reading);
   return data as Record<string, unknown>;
 }
 
@@ -151,6 +163,14 @@ export function withoutCredentialIn(error: unknown, credential: string | undefin
     ...(param !== undefined && { param: shown(param) }),
     ...(retryAfterSeconds !== undefined && { retryAfterSeconds }),
   });
+}
+
+/** An error inside an answer, which has no status of its own. */
+function refusalInside(text: string, reading: RefusalReading): EngineError {
+  const { credential, refusal = refusalOf } = reading;
+  const shown = withoutCredential(text, credential);
+  const error = refusal(502, shown, undefined);
+  return withWords(error, saidByEngine(reading, error.status === 502 ? 500 : error.status, shown, "application/json"));
 }
 
 /** The error of an answer that cannot be read. */

@@ -162,6 +162,18 @@ describe("usage", () => {
   });
 });
 
+test("a whole answer in the usual order needs no list of its parts", () => {
+  const thinking = { type: "thinking", thinking: "Hm.", signature: "sig" };
+  const call = { type: "tool_use", id: "t", name: "f", input: {} };
+  const text = { type: "text", text: "a" };
+  const blocksOf = (...content: object[]) =>
+    messagesReader.read({ type: "message", content }, undefined, undefined, messagesReader.begin()).deltas[0]!.blocks;
+  expect(blocksOf(thinking, text, call, call)).toBeUndefined();
+  expect(blocksOf(text)).toBeUndefined();
+  expect(blocksOf(text, thinking)).toHaveLength(2);
+  expect(blocksOf(call, text)).toHaveLength(2);
+});
+
 test("a whole answer has its parts in order, and the same in the fields that a stream has", () => {
   const content = [
     { type: "thinking", thinking: "Hm.", signature: "sig" },

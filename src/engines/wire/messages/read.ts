@@ -166,7 +166,7 @@ function endOf(delta: Json | undefined): AnswerDelta | undefined {
 function wholeDelta(data: Json): AnswerDelta {
   const content = Array.isArray(data["content"]) ? (data["content"] as Json[]) : [];
   const blocks = content.flatMap((block) => (object(block) ? [partOf(block)] : []));
-  const delta: AnswerDelta = { index: 0, blocks, ...endOf(data) };
+  const delta: AnswerDelta = { index: 0, ...(!isUsualOrder(blocks) && { blocks }), ...endOf(data) };
   const text = blocks.map((part) => (part.kind === "text" ? part.text : "")).join("");
   const reasoning = blocks.map((part) => (part.kind === "reasoning" ? part.text : "")).join("");
   const calls = blocks.filter((part) => part.kind === "tool_call");
@@ -180,6 +180,10 @@ function wholeDelta(data: Json): AnswerDelta {
   if (opaque.length > 0) delta.opaque = opaque;
   return delta;
 }
+
+/** One thought at most, then text, then calls: the order that readers give to an answer without `blocks`. */
+const isUsualOrder = (blocks: readonly Part[]): boolean =>
+  /^(reasoning )?(text )*(tool_call )*$/.test(blocks.map(({ kind }) => `${kind} `).join(""));
 
 function partOf(block: Json): Part {
   switch (block["type"]) {

@@ -509,4 +509,18 @@ describe("at the edge", () => {
       request_id: "req_1",
     });
   });
+
+  test.each([
+    ["This model's maximum context length is 16 tokens. You requested 20 tokens.", "20 tokens > 16 maximum"],
+    [
+      "the request exceeds the available context size (8,192 tokens), it has 9,001 tokens",
+      "9001 tokens > 8192 maximum",
+    ],
+    ["prompt is too long: 9 tokens > 8 maximum", "9 tokens > 8 maximum"],
+    ["It is longer than the context.", "It is longer than the context."],
+  ])("a prompt that is too long is told in the words that Claude Code knows: %s", (message, expected) => {
+    const failure = new LineshaftError({ code: "context_length_exceeded", message });
+    const { error } = JSON.parse(messages.error(failure, "body") as string) as { error: { message: string } };
+    expect(error.message.startsWith(`prompt is too long: ${expected}`)).toBe(true);
+  });
 });
