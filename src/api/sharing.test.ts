@@ -139,15 +139,39 @@ describe("a kept answer", () => {
   });
 });
 
+test("two calls that differ in a number beyond what can be told apart share nothing", async () => {
+  await using at = await shares({ keep_seconds: 600, tools: true });
+  const send = async (number: string) => {
+    const parameters = { type: "object", properties: { a: { const: "NUMBER" } } };
+    const tools = [{ type: "function", function: { name: "f", parameters } }];
+    const body = JSON.stringify({ ...cold, tools }).replace('"NUMBER"', number);
+    const headers = { authorization: `Bearer ${at.key}`, "content-type": "application/json" };
+    const answer = await fetch(`${at.address}/v1/chat/completions`, { method: "POST", headers, body });
+    await answer.text();
+    return [answer.status, answer.headers.get("x-lineshaft-cache")];
+  };
+  expect([await send("9007199254740992"), await send("9007199254740993")]).toEqual([
+    [200, null],
+    [200, null],
+  ]);
+  expect(at.engine.seen).toHaveLength(2);
+  expect([await send("1"), await send("2")]).toEqual([
+    [200, "miss"],
+    [200, "miss"],
+  ]);
+});
+
 describe("an answer under way", () => {
   /** Calls that are sent at once, while the engine waits. */
   async function together(at: TestGateway, bodies: object[], keys: (string | undefined)[] = []) {
     const { promise, resolve } = Promise.withResolvers<void>();
     at.engine.usual = { ...script, wait: promise };
+    let arrived = 0;
+    at.server.on("request", () => arrived++);
     const calls = bodies.map((body, place) => chat(at, body, keys[place]));
+    // A call that joins after the answer has begun asks for one itself; no expectation hangs on that.
+    await expect.poll(() => arrived).toBe(bodies.length);
     await expect.poll(() => at.gateway.scheduler().placed).toBeGreaterThan(0);
-    // The others have time to join; no expectation hangs on it.
-    await new Promise((done) => setTimeout(done, 100));
     resolve();
     return Promise.all(calls);
   }
@@ -182,6 +206,7 @@ describe("an answer under way", () => {
     const { calls, attempts } = await booksAgree(at);
     expect(attempts).toHaveLength(1);
     expect(calls.map((call) => call["saved_tokens"])).toEqual([null, 14n, 14n, 14n]);
+    expect((await at.request("/api/overview?range=1h")).body.saved.tokens).toBe(42);
     // Nothing is kept: the route says no time.
     expect((await at.db.query("select 1 from kept_answers")).rows).toHaveLength(0);
   });

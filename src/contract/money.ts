@@ -120,6 +120,9 @@ export const overview = z.object({
   saved: z.object({
     nano: nano.describe("What the cached tokens would have cost more at the uncached price"),
     prefill_ms: z.number().nullable().describe("Their time at the measured prefill speed"),
+    tokens: tokens.describe(
+      "Prompt and output that calls did not use because they were given the answer of an identical call",
+    ),
   }),
   first_token_ms: z.object({ p50: z.number().nullable(), p90: z.number().nullable(), p99: z.number().nullable() }),
   runs: z.object({ running: z.number(), waiting: z.number(), completed: z.number(), failed: z.number() }),

@@ -19,6 +19,7 @@ import { busyFor, setBusy } from "./scheduling/busy.ts";
 import type { Dispatcher } from "./scheduling/dispatcher.ts";
 import { classOf } from "./scheduling/faults.ts";
 import { programKey, type PromptReader } from "./scheduling/prompts.ts";
+import { UsedUpAccounts } from "./scheduling/usedUp.ts";
 import type { AttemptState, Begun, CallState, Step } from "./state.ts";
 import { type Failed, Tries } from "./tries.ts";
 import type { GatewayLedger } from "./types.ts";
@@ -34,9 +35,11 @@ interface Rooms {
 
 export class Steps {
   readonly #rooms: Rooms;
+  readonly #usedUp: UsedUpAccounts;
 
   constructor(rooms: Rooms) {
     this.#rooms = rooms;
+    this.#usedUp = new UsedUpAccounts(rooms.alarms);
   }
 
   /**
@@ -92,11 +95,14 @@ export class Steps {
       const attempt = await this.#placed(call, step, tries.attempted(), failed);
       step.why = "retry";
       try {
-        return await this.#rooms.attempts.open(call, attempt, this.#elsewhere(call, attempt, step, tries));
+        const begun = await this.#rooms.attempts.open(call, attempt, this.#elsewhere(call, attempt, step, tries));
+        this.#usedUp.answered(attempt.placement.endpoint);
+        return begun;
       } catch (error) {
         if (call.signal.aborted) throw whyAborted(call.signal);
         if (call.isUnsettled || !(error instanceof EngineError)) throw error;
         setBusy(attempt.placement.endpoint, error);
+        this.#usedUp.failed(attempt.placement.endpoint, error);
         failed = error;
         const how = this.#failed(call, step, attempt, error);
         const after = tries.next(how);

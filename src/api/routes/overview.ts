@@ -79,6 +79,7 @@ async function readOverview(
     saved: {
       nano: cost.savedNano.toString(),
       prefill_ms: savedMs === undefined ? null : Math.round(savedMs),
+      tokens: calls.savedTokens,
     },
     first_token_ms: calls.firstTokenMs,
     runs,

@@ -70,7 +70,7 @@ export function overviewOf(fixture: Fixture, range: string, now: number): Overvi
     },
     tokens: { uncached, cached, output },
     cached_share: uncached + cached === 0 ? null : cached / (uncached + cached),
-    saved: { nano: String(saved), prefill_ms: cached === 0 ? null : cached / 1.45 },
+    saved: { nano: String(saved), prefill_ms: cached === 0 ? null : cached / 1.45, tokens: 0 },
     first_token_ms: { p50: at(0.5), p90: at(0.9), p99: at(0.99) },
     runs: {
       running: count("running"),

@@ -16,6 +16,8 @@ interface CallFigures {
   uncachedTokens: number;
   cachedTokens: number;
   outputTokens: number;
+  /** Prompt and output tokens that kept and shared answers did not cost. */
+  savedTokens: number;
   /** Milliseconds to the first token; null while no call had one. */
   firstTokenMs: { p50: number | null; p90: number | null; p99: number | null };
 }
@@ -27,6 +29,7 @@ export async function callFigures(db: Queryable, reach: Reach, range: Range): Pr
        count(*) filter (where status = 'refused') as refused,
        coalesce(sum(prompt_tokens - cached_tokens), 0) as uncached,
        coalesce(sum(cached_tokens), 0) as cached, coalesce(sum(output_tokens), 0) as output,
+       coalesce(sum(saved_tokens), 0) as saved,
        percentile_cont(0.5) within group (order by first_token_ms) as p50,
        percentile_cont(0.9) within group (order by first_token_ms) as p90,
        percentile_cont(0.99) within group (order by first_token_ms) as p99
@@ -41,6 +44,7 @@ export async function callFigures(db: Queryable, reach: Reach, range: Range): Pr
     uncachedTokens: Number(row["uncached"]),
     cachedTokens: Number(row["cached"]),
     outputTokens: Number(row["output"]),
+    savedTokens: Number(row["saved"]),
     firstTokenMs: { p50: row.p50, p90: row.p90, p99: row.p99 },
   };
 }

@@ -38,7 +38,7 @@ export function shareable(request: CallRequest, model: string, { cache }: ModelR
   if (asked.tools.length > 0 && cache.tools !== true) return undefined;
   if (asked.hasMedia || asked.repeatsPrompt || !asked.streamsFaithfully) return undefined;
   const { object } = asked.received;
-  if (excluding.some((name) => Boolean(object[name]))) return undefined;
+  if (excluding.some((name) => Boolean(object[name])) || !isExact(object)) return undefined;
   const hash = createHash("sha256").update(JSON.stringify([cacheSalt(request), model, asked.shape]));
   for (const name of Object.keys(object).toSorted())
     if (!indifferent.has(name)) hash.update(`\n${JSON.stringify(name)}:${JSON.stringify(object[name])}`);
@@ -46,4 +46,12 @@ export function shareable(request: CallRequest, model: string, { cache }: ModelR
   const { organisation, project, key: payer } = principal;
   const form = [organisation, project, payer, agent, run, asked.stream, asked.streamUsage];
   return { policy: cache, key, flight: JSON.stringify([key.toString("base64"), ...form]) };
+}
+
+/** Whether every number of a parsed body is the one that was written: a larger integer may be several of those that were sent. */
+function isExact(value: unknown): boolean {
+  if (typeof value === "number")
+    return Number.isSafeInteger(value) || (Number.isFinite(value) && !Number.isInteger(value));
+  if (value === null || typeof value !== "object") return true;
+  return Object.values(value).every(isExact);
 }
