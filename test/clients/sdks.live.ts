@@ -37,19 +37,22 @@ let world: World;
 let packages: string;
 let python: string;
 const model = "rules";
+/** The models of embeddings and of rankings. */
+const vectors = { MODEL: "vectors", RANKER: "ranks" };
 
 beforeAll(async () => {
   packages = await npmClients();
   python = await pythonClients();
   world = await openWorld();
   await world.serve(model);
+  for (const name of Object.values(vectors)) await world.serveVectors(name);
 });
 afterAll(() => world?.[Symbol.asyncDispose]());
 
 /** Runs a program in the folder of the packages, so that its imports find them; its last line is what it understood. */
-async function understood(program: string, api: string): Promise<Record<string, any>> {
+async function understood(program: string, more: Record<string, string>): Promise<Record<string, any>> {
   const { home } = world.folder();
-  const env = { ADDRESS: world.address, KEY: world.key, MODEL: model, API: api };
+  const env = { ADDRESS: world.address, KEY: world.key, MODEL: model, ...more };
   const text = readFileSync(join(import.meta.dirname, "programs", program), "utf8");
   const [command, words] = program.endsWith(".py") ? [python, ["-"]] : [process.execPath, ["--input-type=module"]];
   const ran = await runProgram(command as string, words as string[], { home, work: packages, env, stdin: text });
@@ -60,7 +63,7 @@ async function understood(program: string, api: string): Promise<Record<string, 
 describe.each(table)("%s over %s", (program, api) => {
   test("understands answers, streams, tools, objects and errors", async () => {
     const before = (await world.callsOf(model)).length;
-    const said = await understood(program, api);
+    const said = await understood(program, { API: api });
     expect(said["text"]).toBe("I read: Name a fruit.");
     expect(said["streamed"]).toBe(said["text"]);
     expect(said["final"]).toContain("Sunny in Paris.");
@@ -75,4 +78,27 @@ describe.each(table)("%s over %s", (program, api) => {
     const [first] = calls;
     expect(said["usage"]).toEqual({ prompt: first!["prompt_tokens"], output: first!["output_tokens"] });
   });
+});
+
+test("openai and ai understand embeddings, as floats and as base64", async () => {
+  const before = (await world.callsOf(vectors.MODEL)).length;
+  const said = await understood("vectors.mjs", vectors);
+  expect(said).toMatchObject({ equal: true, same: true, one: true, nearer: true });
+  expect(said["error"]).toMatchObject({ status: 404, message: expect.stringContaining("no-such-model") });
+  const calls = (await world.callsOf(vectors.MODEL)).slice(before);
+  expect(calls).toHaveLength(4);
+  for (const call of calls)
+    expect(call).toMatchObject({ status: "completed", endpoint: "embeddings", output_tokens: 0 });
+  expect(said["usage"]).toEqual({ prompt: calls[0]!["prompt_tokens"] });
+});
+
+test("LangChain and LiteLLM understand embeddings, and rankings in the shapes of Cohere and Jina", async () => {
+  const said = await understood("vectors.py", vectors);
+  expect(said).toMatchObject({ same: true, cohere: [0, 1], jina: [0, 1] });
+  expect(said["usage"].prompt).toBeGreaterThan(0);
+  const calls = await world.callsOf(vectors.RANKER);
+  expect(calls.map(({ status, endpoint }) => [status, endpoint])).toEqual([
+    ["completed", "rerank"],
+    ["completed", "rerank"],
+  ]);
 });
