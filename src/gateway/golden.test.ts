@@ -6,6 +6,7 @@ import { join } from "node:path";
 import type { ServerResponse } from "node:http";
 import { describe, expect, test } from "vitest";
 import type { Engine, Shape } from "../engines/index.ts";
+import { createAnthropicEngine } from "../engines/anthropic/adapter.ts";
 import { createGeminiEngine } from "../engines/gemini/adapter.ts";
 import { createResponsesEngine } from "../engines/responses/adapter.ts";
 import type { RateCard } from "../ledger/index.ts";
@@ -71,6 +72,12 @@ const outs: readonly Out[] = [
     wire: "responses",
     paths: ["POST /v1/responses"],
     open: (url) => createResponsesEngine({ url, model }),
+  },
+  {
+    name: "Anthropic",
+    wire: "messages",
+    paths: ["POST /v1/messages"],
+    open: (url) => createAnthropicEngine({ url, model }),
   },
   {
     name: "Gemini",

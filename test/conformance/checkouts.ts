@@ -190,15 +190,7 @@ const knownAs = (reason: string, tests: readonly string[]): Suite["known"] =>
   Object.fromEntries(tests.map((test) => [test, reason]));
 
 export const checkedOut: readonly Suite[] = [
-  openResponses(
-    "responses",
-    "/v1/responses",
-    knownAs("POST /v1/responses/compact is not served", [
-      "compact-response",
-      "compact-missing-model",
-      "websocket-compact-new-chain",
-    ]),
-  ),
+  openResponses("responses", "/v1/responses"),
   openResponses("chat-completions", "/v1/chat/completions"),
   openResponses(
     "anthropic-messages",

@@ -4,6 +4,7 @@
 import { describe, expect, test } from "vitest";
 import type { Engine, Shape } from "../../src/engines/index.ts";
 import { createOpenAiEngine } from "../../src/engines/index.ts";
+import { createAnthropicEngine } from "../../src/engines/anthropic/adapter.ts";
 import { createGeminiEngine } from "../../src/engines/gemini/adapter.ts";
 import { createResponsesEngine } from "../../src/engines/responses/adapter.ts";
 import type { Script } from "../../src/engines/testing.ts";
@@ -17,6 +18,7 @@ const model = "scripted";
 const outs: Partial<Record<Shape, (url: string) => Engine>> = {
   chat: (url) => createOpenAiEngine({ url, model }),
   responses: (url) => createResponsesEngine({ url, model }),
+  messages: (url) => createAnthropicEngine({ url, model }),
   gemini: (url) => createGeminiEngine({ url, model }),
 };
 const wires = Object.keys(outs) as Shape[];
@@ -127,6 +129,10 @@ const unsaid: [wire: Shape, more: Record<string, unknown>, param: string][] = [
   ["responses", { n: 2 }, "n"],
   ["responses", { stop: ["x"] }, "stop"],
   ["responses", { seed: 1 }, "seed"],
+  ["messages", { logit_bias: { 5: 1 } }, "logit_bias"],
+  ["messages", { n: 2 }, "n"],
+  ["messages", { seed: 1 }, "seed"],
+  ["messages", { logprobs: true }, "logprobs"],
   ["gemini", { logit_bias: { 5: 1 } }, "logit_bias"],
 ];
 

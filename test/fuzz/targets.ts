@@ -9,10 +9,12 @@ import { encodeBody } from "../../src/engines/wire/splice.ts";
 import type { RegisteredEndpoint } from "../../src/engines/index.ts";
 import { LineshaftError } from "../../src/errors/index.ts";
 import { limits } from "../../src/gateway/limits.ts";
-import type { ModelCall } from "../../src/gateway/modelCall.ts";
+import { shapeAt } from "../../src/gateway/protocols/spoken.ts";
 import { routeOf, servedRoutes, type Route } from "../../src/gateway/protocols/registry.ts";
 import type { CallRoute, Protocol } from "../../src/gateway/protocols/types.ts";
 import { recordings } from "../conformance/recordings.ts";
+import { allowed, parsed, readAll } from "./reading.ts";
+import { wireTargets } from "./wires.ts";
 
 export interface Target {
   name: string;
@@ -41,7 +43,7 @@ function recorded(route: Route): Buffer[] {
 const mostSeeds = 24;
 
 export function targets(): Target[] {
-  return [...protocolsServed().map(decodeOf), eventScanner, engineEvents, jsonMeter, passedOnBytes];
+  return [...protocolsServed().map(decodeOf), eventScanner, engineEvents, jsonMeter, passedOnBytes, ...wireTargets()];
 }
 
 /** Every protocol with a call, by the path of that call. */
@@ -61,12 +63,16 @@ interface CallOf {
   path: string;
 }
 
-const anyEndpoint = {
-  name: "m",
-  kind: "openai",
-  allowFields: [],
-  facts: { models: ["m"], capabilities: { tokenize: false, kvEvents: false } },
-} as unknown as RegisteredEndpoint;
+/** Endpoints that speak one API each. */
+const endpoints = ([undefined, "responses", "messages", "gemini"] as const).map(
+  (shape) =>
+    ({
+      name: "m",
+      kind: "openai",
+      allowFields: [],
+      facts: { models: ["m"], capabilities: { tokenize: false, kvEvents: false, ...(shape && { speaks: [shape] }) } },
+    }) as unknown as RegisteredEndpoint,
+);
 
 /** A body is decoded, and everything that the gateway may ask of the call is asked. */
 function decodeOf({ protocol, call: route, model, path }: CallOf): Target {
@@ -90,31 +96,16 @@ function decodeOf({ protocol, call: route, model, path }: CallOf): Target {
           json,
         });
         readAll(call);
-        allowed(() => {
-          const fitted = call.fitted(anyEndpoint);
-          readAll(fitted);
-          JSON.stringify(
-            fitted.engineBody({
-              shape: fitted.shape === "completions" ? "completions" : "chat",
-              model: "m",
-              outputTokens: 5,
-            }),
-          );
-        });
+        for (const endpoint of endpoints)
+          allowed(() => {
+            const shape = shapeAt(call, endpoint);
+            const fitted = call.fitted(endpoint);
+            readAll(fitted);
+            JSON.stringify(fitted.engineBody({ shape, model: "m", outputTokens: 5 }));
+          });
       });
     },
   };
-}
-
-/** Reads every getter of a call, those of its prototypes included. */
-function readAll(call: ModelCall): void {
-  const getters = new Set<string>();
-  for (let level: object | null = call; level && level !== Object.prototype; level = Object.getPrototypeOf(level)) {
-    const described = Object.getOwnPropertyDescriptors(level);
-    for (const name of Object.keys(described)) if (described[name]!.get) getters.add(name);
-  }
-  for (const name of getters) allowed(() => call[name as keyof ModelCall]);
-  allowed(() => call.outputLimit());
 }
 
 const meterBounds = { depth: limits.bodyDepth, values: limits.bodyValues, numbers: limits.bodyNumbers };
@@ -250,23 +241,7 @@ function cut(bytes: Buffer): Buffer[] {
   return pieces;
 }
 
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
 function depthOf(value: unknown): number {
   if (value === null || typeof value !== "object") return 0;
   return 1 + Math.max(0, ...Object.values(value).map(depthOf));
-}
-
-function allowed(act: () => unknown): void {
-  try {
-    act();
-  } catch (error) {
-    if (!(error instanceof LineshaftError)) throw error;
-  }
 }

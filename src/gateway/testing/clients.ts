@@ -222,7 +222,7 @@ const messagesClient: TestClient = {
         prompt: usage.input_tokens + usage.cache_read_input_tokens + usage.cache_creation_input_tokens,
         cached: usage.cache_read_input_tokens,
         output: usage.output_tokens,
-        reasoning: usage.output_tokens_details.thinking_tokens,
+        reasoning: usage.output_tokens_details?.thinking_tokens ?? 0,
       },
     };
   },
