@@ -4,11 +4,13 @@ import type { RateCard, SettlementRequest, TokenCounts } from "../ledger/index.t
 
 /** What is priced of a usage. */
 export function countsOf(usage: Usage): TokenCounts {
-  const { promptTokens, cachedTokens, cacheWriteTokens, cacheWriteLongTokens, outputTokens, reasoningTokens } = usage;
+  const { promptTokens, cachedTokens, cacheWriteTokens, cacheWriteLongTokens, outputTokens, reasoningTokens, units } =
+    usage;
   const counts: TokenCounts = { promptTokens, cachedTokens, outputTokens };
   if (cacheWriteTokens) counts.cacheWriteTokens = cacheWriteTokens;
   if (cacheWriteLongTokens) counts.cacheWriteLongTokens = cacheWriteLongTokens;
   if (reasoningTokens) counts.reasoningTokens = reasoningTokens;
+  if (units) counts.units = units;
   return counts;
 }
 

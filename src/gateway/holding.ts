@@ -16,6 +16,7 @@ import { pooledId } from "./ids.ts";
 import { limits } from "./limits.ts";
 import { budgetRefusal, callTooDear } from "./refusals.ts";
 import { cacheSalt, type PromptFacts } from "./scheduling/prompts.ts";
+import type { ModelCall } from "./modelCall.ts";
 import type { AdmittedAttempt, CallState } from "./state.ts";
 
 /** What an attempt may use at most, in tokens. */
@@ -65,7 +66,8 @@ export class Holding {
     this.#metrics.holdOpened();
     const { outputTokens, roomTokens, answers } = worst;
     const beside = asked.thinking.tokensBeside;
-    const most = { promptTokens, outputTokens: worst.outputTokensInAll };
+    const units = unitsMost(asked, card);
+    const most = { promptTokens, outputTokens: worst.outputTokensInAll, ...(units && { units }) };
     return {
       id,
       number,
@@ -104,7 +106,12 @@ export class Holding {
     result ??= await waiting!.result;
     if (result.admitted) return { held: result, promptTokens: held.promptTokens };
     this.#metrics.budgetRefused(result.refusedBy.scope.kind);
-    const least = { promptTokens: held.promptTokens, outputTokens: held.leastOutputTokens };
+    const { units } = held;
+    const least = {
+      promptTokens: held.promptTokens,
+      outputTokens: held.leastOutputTokens,
+      ...(units && { units }),
+    };
     throw budgetRefusal(result, priceOfMost(least, attempt.card));
   }
 }
@@ -143,9 +150,18 @@ class GivenUp {
 /** Why a hold by a bound is given up while it waits. */
 const counted = new Error("The prompt was counted.");
 
-/** The price of a prompt and of all output, whatever of the prompt is cached. */
-export const priceOfMost = ({ promptTokens, outputTokens }: AdmittedAttempt["most"], card: RateCard): bigint =>
-  worstCase({ promptTokens, maxOutputTokens: outputTokens }, card);
+/** The price of a prompt, of its units and of all output, whatever of the prompt is cached. */
+export const priceOfMost = ({ promptTokens, outputTokens, units }: AdmittedAttempt["most"], card: RateCard): bigint =>
+  worstCase({ promptTokens, maxOutputTokens: outputTokens, ...(units && { units }) }, card);
+
+/** Documents in a search, as Cohere counts them. */
+const documentsPerSearch = 100;
+
+/** Units that a call may use at most, where the card prices them: the searches of a ranking. */
+function unitsMost({ prompt }: ModelCall, { unitsNano }: RateCard): AdmittedAttempt["most"]["units"] {
+  if (prompt.kind !== "rerank" || unitsNano?.["search_units"] === undefined) return undefined;
+  return { search_units: Math.ceil(prompt.documents.length / documentsPerSearch) };
+}
 
 /** What is asked of the ledger. Throws a 400 where no call is worth as much as this one may cost. */
 function holdOf(
@@ -157,7 +173,8 @@ function holdOf(
   const { principal, agent, run, asked } = request;
   const promptTokens = promptTokensOfOne * worst.answers;
   const outputTokens = worst.outputTokensInAll;
-  const mostNano = priceOfMost({ promptTokens, outputTokens }, card);
+  const units = unitsMost(asked, card);
+  const mostNano = priceOfMost({ promptTokens, outputTokens, ...(units && { units }) }, card);
   if (mostNano > holdNanoMost) throw callTooDear(mostNano, holdNanoMost, card.currency);
   const leastOfOne = Math.min(worst.outputTokens, limits.leastOutputTokens) + (whole ? asked.thinking.tokensBeside : 0);
   return {
@@ -171,6 +188,7 @@ function holdOf(
     rateCard: card,
     promptTokens,
     outputTokens,
+    ...(units && { units }),
     whole,
     leastOutputTokens: Math.min(outputTokens, leastOfOne * worst.answers),
     context: holdContext(call, number),

@@ -1,6 +1,7 @@
 // Calls without output through the pipeline: what engines are sent, what is held and billed, and that no model is called for what it does not do.
-import { expect, test } from "vitest";
-import { memoryGateway } from "./testing/memoryGateway.ts";
+import { describe, expect, test } from "vitest";
+import type { RateCard } from "../ledger/index.ts";
+import { card, memoryGateway } from "./testing/memoryGateway.ts";
 import { embeddings } from "./protocols/embeddings/index.ts";
 import { rerank } from "./protocols/rerank/index.ts";
 import { decodeAs } from "./protocols/testing.ts";
@@ -10,7 +11,7 @@ const embedded = { object: "list", model: "scripted", data: [vector], usage: { p
 const ranked = { results: [{ index: 0, relevance_score: 0.5 }], usage: { total_tokens: 7 } };
 
 /** A gateway whose engine answers these calls so, and what it was sent. */
-async function gatewayOf(answers: { embeddings?: unknown; rerank?: unknown }, owner = "vllm") {
+async function gatewayOf(answers: { embeddings?: unknown; rerank?: unknown }, owner = "vllm", priced: RateCard = card) {
   const seen: Record<string, unknown>[] = [];
   const route = (answer: unknown) => (body: unknown) => {
     seen.push(body as Record<string, unknown>);
@@ -18,6 +19,7 @@ async function gatewayOf(answers: { embeddings?: unknown; rerank?: unknown }, ow
   };
   const at = await memoryGateway({
     owner,
+    cardOf: () => priced,
     engineRoutes: {
       "POST /v1/embeddings": route(answers.embeddings ?? embedded),
       "POST /v1/rerank": route(answers.rerank ?? ranked),
@@ -67,6 +69,49 @@ test("rerank is billed by the engine's count", async () => {
   expect(seen[0]).toMatchObject({ query: "q", documents: ["a", "b"] });
   expect(at.ledger.settlements).toMatchObject([{ amountNano: 21n, tokens: { promptTokens: 7, outputTokens: 0 } }]);
   expect(await answer.finished).toMatchObject({ endpoint: "rerank", outputTokens: 0 });
+});
+
+describe("searches that a card prices", () => {
+  const searching = { ...card, inputNanoPerMillion: 0n, cachedNanoPerMillion: 0n, unitsNano: { search_units: 50n } };
+  const cohere = (searches: number, tokens?: number) => ({
+    results: ranked.results,
+    meta: {
+      billed_units: { search_units: searches },
+      ...(tokens !== undefined && { tokens: { input_tokens: tokens } }),
+    },
+  });
+  const documents = Array.from({ length: 150 }, (_, index) => `document ${index}`);
+  const many = { asked: decodeAs(rerank, { model: "scripted", query: "q", documents }) };
+
+  test.each<[string, object, bigint]>([
+    ["two searches for more than a hundred documents", cohere(2), 100n],
+    ["the engine's own count where it is less", cohere(1, 900), 50n],
+    ["never more than was held for", cohere(9), 100n],
+    ["none where the engine counts none", ranked, 0n],
+  ])("are billed: %s", async (_name, answer, billed) => {
+    const { at } = await gatewayOf({ rerank: answer }, "vllm", searching);
+    await using _at = at;
+    await (await at.gateway.call(at.request({}, many))).whole();
+    expect(at.ledger.settlements).toMatchObject([{ amountNano: billed }]);
+    expect(at.ledger.heldNano).toBe(0n);
+  });
+
+  test("are held for before the engine is asked", async () => {
+    const { at, seen } = await gatewayOf({ rerank: cohere(2) }, "vllm", searching);
+    await using _at = at;
+    at.ledger.limitNano = 99n;
+    await expect(at.gateway.call(at.request({}, many))).rejects.toMatchObject({ code: "budget_exceeded" });
+    expect(seen).toEqual([]);
+    at.ledger.limitNano = 100n;
+    await (await at.gateway.call(at.request({}, many))).whole();
+  });
+
+  test("cost nothing where the card does not name them", async () => {
+    const { at } = await gatewayOf({ rerank: cohere(2, 7) });
+    await using _at = at;
+    await (await at.gateway.call(at.request({}, many))).whole();
+    expect(at.ledger.settlements).toMatchObject([{ amountNano: 21n, suspenseNano: 0n }]);
+  });
 });
 
 test("an engine that says no usage is billed by a count of what was sent, never nothing", async () => {

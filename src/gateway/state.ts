@@ -52,7 +52,7 @@ export interface AdmittedAttempt {
   readonly roomTokens: number;
   readonly card: RateCard;
   /** The most that it may use: prompt tokens that are held, and output tokens that it may be asked for, of all answers together. */
-  readonly most: { promptTokens: number; outputTokens: number };
+  readonly most: { promptTokens: number; outputTokens: number; units?: Readonly<Record<string, number>> };
   /** The price of that. */
   readonly mostNano: bigint;
   readonly tightest: BudgetLeft | undefined;

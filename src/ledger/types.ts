@@ -130,6 +130,8 @@ export interface HoldRequest {
   promptTokens: number;
   /** The most output tokens of all answers together that the attempt may be asked for. */
   outputTokens: number;
+  /** Units of the card that the attempt may use at most, by name: they are known before it is sent. */
+  units?: Readonly<Record<string, number>>;
   /**
    * The attempt's engine can neither stop nor be told where to stop while it answers, so the whole limit is held before it is sent. The
    * limit is lowered to what can be held, and never below `leastOutputTokens`.

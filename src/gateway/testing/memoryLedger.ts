@@ -82,7 +82,8 @@ export class MemoryLedger implements AttemptLedger {
 
   settle({ attempt, tokens, usageSource, unanswered: silent, row }: AttemptSettlement): Settlement {
     const { hold, covered } = this.held.get(attempt)!;
-    const most = { promptTokens: hold.promptTokens, outputTokens: covered };
+    const { promptTokens, units } = hold;
+    const most = { promptTokens, outputTokens: covered, ...(units && { units }) };
     const billed = silent
       ? unanswered(tokens, hold.rateCard)
       : billable(tokens, most, amountOf(hold, covered), hold.rateCard);
@@ -123,8 +124,8 @@ export class MemoryLedger implements AttemptLedger {
   }
 }
 
-const amountOf = ({ promptTokens, rateCard }: HoldRequest, outputTokens: number) =>
-  worstCase({ promptTokens, maxOutputTokens: outputTokens }, rateCard);
+const amountOf = ({ promptTokens, units, rateCard }: HoldRequest, outputTokens: number) =>
+  worstCase({ promptTokens, maxOutputTokens: outputTokens, ...(units && { units }) }, rateCard);
 
 function* descending(from: number, to: number): Generator<number> {
   for (let tokens = from; tokens >= to; tokens--) yield tokens;

@@ -66,9 +66,9 @@ export class UnderWay {
   }
 }
 
-/** Price of a call's prompt and so many output tokens, whatever of the prompt is cached. */
-export const priceUpTo = ({ promptTokens, rateCard }: HoldRequest, outputTokens: number): bigint =>
-  worstCase({ promptTokens, maxOutputTokens: outputTokens }, rateCard);
+/** Price of a call's prompt, its units and so many output tokens, whatever of the prompt is cached. */
+export const priceUpTo = ({ promptTokens, units, rateCard }: HoldRequest, outputTokens: number): bigint =>
+  worstCase({ promptTokens, maxOutputTokens: outputTokens, ...(units && { units }) }, rateCard);
 
 /**
  * The most output tokens that an amount covers; at most the request's limit. Most prices are a line, on which it is found at once; where

@@ -172,10 +172,11 @@ export class Tenure {
   /** Throws where the record cannot be written: the attempt holds on then, and may be settled again. */
   settle(request: AttemptSettlement): Settlement {
     const held = this.#held(request.attempt);
-    const { rateCard: card, promptTokens } = held.request;
+    const { rateCard: card, promptTokens, units } = held.request;
+    const most = { promptTokens, outputTokens: held.coveredTokens, ...(units && { units }) };
     const billed = request.unanswered
       ? unanswered(request.tokens, card)
-      : billable(request.tokens, { promptTokens, outputTokens: held.coveredTokens }, held.heldNano, card);
+      : billable(request.tokens, most, held.heldNano, card);
     const settlement: Settlement = {
       attempt: request.attempt,
       amountNano: billed.amountNano,

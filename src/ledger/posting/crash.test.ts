@@ -159,3 +159,19 @@ test("the endings themselves are an end: replayed once more, nothing is open", (
   expect(written.length).toBe(5);
   expect(endings(...records, ...again).written).toEqual([]);
 });
+
+test("units that a hold covered are billed of an attempt that was sent, and not of one that was not", () => {
+  const searched = {
+    ...held("a"),
+    rateCard: { ...card, unitsNano: { search_units: 50n } },
+    units: { search_units: 2 },
+  };
+  const opened = encodeHold({ held: searched, amountNano: 10_000n, coveredTokens: 0, shares, countedAtMs: 1000 });
+  const [before, after] = [endings(opened), endings(opened, sent("a"))].map(({ asked }) => asked[0]!.amountNano);
+  expect(before).toBe(0n);
+  const plain = endings(
+    encodeHold({ held: held("a"), amountNano: 10_000n, coveredTokens: 0, shares, countedAtMs: 1000 }),
+    sent("a"),
+  );
+  expect(after).toBe(plain.asked[0]!.amountNano + 100n);
+});

@@ -138,11 +138,13 @@ function settlementOfCrash(attempt: Attempt, hold: HoldRecord, isFree: boolean):
 }
 
 function billableOfCrash(attempt: Attempt, { held, amountNano, coveredTokens }: HoldRecord, isFree: boolean): Billable {
-  const { promptTokens, rateCard } = held;
+  const { promptTokens, units, rateCard } = held;
+  const unitsUsed = units && { units };
   const used =
     attempt.sentTo === undefined
       ? { promptTokens: 0, outputTokens: 0 }
-      : { promptTokens, outputTokens: attempt.seen ?? coveredTokens };
+      : { promptTokens, outputTokens: attempt.seen ?? coveredTokens, ...unitsUsed };
   if (isFree) return unanswered({ ...used, cachedTokens: 0 }, rateCard);
-  return billable({ ...used, cachedTokens: 0 }, { promptTokens, outputTokens: coveredTokens }, amountNano, rateCard);
+  const most = { promptTokens, outputTokens: coveredTokens, ...unitsUsed };
+  return billable({ ...used, cachedTokens: 0 }, most, amountNano, rateCard);
 }

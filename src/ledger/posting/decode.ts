@@ -113,6 +113,7 @@ export function holdOf(record: Written<"hold">): HoldRecord {
       rateCard: cardOf(record.card),
       promptTokens: record.prompt,
       outputTokens: record.output,
+      ...(record.units && { units: record.units }),
       context: record.context,
     },
     amountNano: BigInt(record.amount),

@@ -63,6 +63,7 @@ export function encodeHold({ held, amountNano, coveredTokens, shares, countedAtM
     run: held.run,
     prompt: held.promptTokens,
     output: held.outputTokens,
+    units: held.units,
     amount: amountNano.toString(),
     covered: coveredTokens,
     shares: sharesOf(shares),

@@ -11,8 +11,8 @@ const nano = fc.bigInt({ min: 0n, max: 2n ** 63n - 1n });
 const count = fc.nat();
 const id = fc.string({ minLength: 1 });
 const shares = fc.array(fc.record({ budget: id, period: id }), { maxLength: 3 });
-const holds: fc.Arbitrary<HoldRecord> = fc.record({
-  held: fc.record({
+const heldOf: fc.Arbitrary<HoldRecord["held"]> = fc.record(
+  {
     attempt: id,
     call: id,
     organisation: id,
@@ -23,8 +23,18 @@ const holds: fc.Arbitrary<HoldRecord> = fc.record({
     rateCard: anyCard,
     promptTokens: count,
     outputTokens: count,
+    units: fc.dictionary(fc.constantFrom("search_units", "image"), count, { minKeys: 1 }),
     context: fc.jsonValue().map((value): unknown => JSON.parse(JSON.stringify(value))),
-  }),
+  },
+  {
+    requiredKeys: [
+      ...(["attempt", "call", "organisation", "project", "key", "agent", "run", "rateCard"] as const),
+      ...(["promptTokens", "outputTokens", "context"] as const),
+    ],
+  },
+);
+const holds: fc.Arbitrary<HoldRecord> = fc.record({
+  held: heldOf,
   amountNano: nano,
   coveredTokens: count,
   shares,

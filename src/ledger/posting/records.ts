@@ -83,6 +83,7 @@ export const recordSchema = z.discriminatedUnion("k", [
     card: z.custom<Parameters<typeof cardOf>[0]>((value) => typeof value === "object" && value !== null),
     prompt: count,
     output: count,
+    units: counts.optional(),
     amount: nano,
     covered: count,
     shares: z.array(share),

@@ -32,11 +32,14 @@ function isResult(value: unknown): boolean {
   return Number.isSafeInteger(index) && typeof score === "number" && Number.isFinite(score);
 }
 
-/** Tokens as engines count them; Cohere's count stands in `meta.tokens.input_tokens`, and its searches are units. */
+/**
+ * Tokens as engines count them; Cohere's count stands in `meta.tokens.input_tokens`, and its searches are units. An engine that counts
+ * searches alone bills no tokens.
+ */
 function rerankUsage(data: Record<string, unknown>): Usage | undefined {
   const meta = object(data["meta"]);
   const searches = tokenCount(object(meta?.["billed_units"])?.["search_units"]);
-  const tokens = tokenCount(object(meta?.["tokens"])?.["input_tokens"]);
+  const tokens = tokenCount(object(meta?.["tokens"])?.["input_tokens"]) ?? (searches === undefined ? undefined : 0);
   const usage =
     inputUsage(data) ?? (tokens === undefined ? undefined : inputUsage({ usage: { prompt_tokens: tokens } }));
   if (!usage) return undefined;
