@@ -8,6 +8,12 @@ test.each([
   ["https://api.example.com/openai/v1", "https://api.example.com/openai/v1"],
 ])("%s is read as %s", (typed, base) => expect(engineBaseUrl(typed)).toBe(base));
 
+test("an address without a path gets the version that is asked for", () => {
+  const host = "https://generativelanguage.googleapis.com";
+  expect(engineBaseUrl(host, "v1beta")).toBe(`${host}/v1beta`);
+  expect(engineBaseUrl(`${host}/v1`, "v1beta")).toBe(`${host}/v1`);
+});
+
 test.each([
   ["ftp://example.com", "invalid_url"],
   ["file:///etc/passwd", "invalid_url"],

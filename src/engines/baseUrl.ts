@@ -3,10 +3,10 @@ import { checkHost } from "../egress/index.ts";
 import { EngineError } from "./types.ts";
 
 /**
- * The base address of an OpenAI-compatible endpoint from what a person typed: http or https, no credentials, query or
- * fragment; `/v1` is added where no path is given. Throws EngineError that names what is wrong, EgressError where no endpoint may be.
+ * The base address of an engine from what a person typed: http or https, no credentials, query or fragment; the version of its API (`/v1`) is
+ * added where no path is given. Throws EngineError that names what is wrong, EgressError where no endpoint may be.
  */
-export function engineBaseUrl(text: string): string {
+export function engineBaseUrl(text: string, version = "v1"): string {
   const wrong = (message: string, hint: string) =>
     new EngineError({ status: 400, code: "invalid_url", message, hint, param: "url", retryable: false });
   if (!URL.canParse(text)) throw wrong(`${text} is not a URL.`, "Write it like http://localhost:8000/v1.");
@@ -25,5 +25,5 @@ export function engineBaseUrl(text: string): string {
     throw wrong("The URL must not hold a query or a fragment.", "Give the address up to its /v1.");
   checkHost(url.hostname);
   const path = url.pathname.replace(/\/+$/, "");
-  return `${url.origin}${path === "" ? "/v1" : path}`;
+  return `${url.origin}${path === "" ? `/${version}` : path}`;
 }

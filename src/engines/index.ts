@@ -5,7 +5,7 @@ export type * from "./asked.ts";
 export * from "./types.ts";
 export { engineBaseUrl } from "./baseUrl.ts";
 export { createOpenAiEngine } from "./openai/adapter.ts";
-export { createEngine, kindAt, type AddedKind } from "./kinds.ts";
+export { createEngine, kindAt, type AddedKind, versionOf } from "./kinds.ts";
 export { embeddedWorkers } from "./embedded/fleetWorker.ts";
 export { workerEngine, type WorkerEngine } from "./embedded/workerEngine.ts";
 export { embeddingFields } from "./wire/embeddings/read.ts";
@@ -15,6 +15,7 @@ export { EngineRegistry, type Endpoint as RegisteredEndpoint, type EndpointRole 
 export { estimateTokens, promptLength } from "./wire/chat/usage.ts";
 export { WholeAnswer } from "./wire/chat/assemble.ts";
 export { chunkOf } from "./wire/chat/deltas.ts";
+export { joinedDeltas } from "./wire/joined.ts";
 export { kindOf, shapeFor, writerOf } from "./wire/writers.ts";
 export type { Denied, WriteWish } from "./wire/types.ts";
 export { deniedMessages } from "./wire/messages/denied.ts";

@@ -38,3 +38,6 @@ export const createEngine = (kind: AddedKind, options: AddedEngine): Engine => m
 
 /** The kind of the provider that serves at an address; OpenAI-compatible where none is known there. */
 export const kindAt = (url: string): AddedKind => presetAt(url)?.kind ?? "openai";
+
+/** The version that an address without a path is given. Google's first version knows no thinking and no schemas. */
+export const versionOf = (kind: AddedKind): string => (kind === "gemini" ? "v1beta" : "v1");

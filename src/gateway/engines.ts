@@ -12,6 +12,7 @@ import {
   knownField,
   neverAllowed,
   presets,
+  versionOf,
 } from "../engines/index.ts";
 import type { AddedKind, EndpointBounds, EndpointFacts, Engine, EngineRegistry } from "../engines/index.ts";
 import type { Principal } from "../governance/types.ts";
@@ -74,8 +75,8 @@ export async function addEngine(rooms: Rooms, principal: Principal, wanted: NewE
   const { bounds } = wanted;
   const preset = presetOf({ preset: wanted.preset ?? null });
   if (wanted.preset !== undefined && !preset) throw presetUnknown(wanted.preset);
-  const urls = wanted.urls.map((url) => engineBaseUrl(url));
-  const kind = wanted.kind ?? preset?.kind ?? kindAt(urls[0]!);
+  const kind = wanted.kind ?? preset?.kind ?? kindAt(engineBaseUrl(wanted.urls[0]!));
+  const urls = wanted.urls.map((url) => engineBaseUrl(url, versionOf(kind)));
   const carried = await carriedUrls(db, principal, wanted);
   const key = providerKey({ keyEnv: wanted.keyEnv, urls, carried });
   const endpoints = await Promise.all(

@@ -10,7 +10,6 @@ import { presets } from "../engines/index.ts";
 /** Variables as the providers' documentation names them, and where each provider serves: those of the presets, and of others. */
 export const providers: Readonly<Record<string, string[]>> = {
   ...Object.fromEntries(presets.map(({ keyEnv, hosts }) => [keyEnv, [...hosts]])),
-  GEMINI_API_KEY: ["generativelanguage.googleapis.com"],
   GOOGLE_API_KEY: ["generativelanguage.googleapis.com"],
   MISTRAL_API_KEY: ["api.mistral.ai"],
   COHERE_API_KEY: ["api.cohere.com", "api.cohere.ai"],

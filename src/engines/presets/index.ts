@@ -6,6 +6,7 @@ import { ark } from "./ark.ts";
 import { azure } from "./azure.ts";
 import { dashscope } from "./dashscope.ts";
 import { deepseek } from "./deepseek.ts";
+import { gemini } from "./gemini.ts";
 import { hunyuan } from "./hunyuan.ts";
 import { moonshot } from "./moonshot.ts";
 import { openai } from "./openai.ts";
@@ -32,6 +33,7 @@ export const presets: readonly Preset[] = [
   siliconflow,
   openrouter,
   anthropic,
+  gemini,
 ];
 
 /** The preset of that name; undefined where there is none. */

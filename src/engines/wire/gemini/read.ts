@@ -7,6 +7,7 @@ import type { AnswerDelta, EngineChunk, Usage } from "../../types.ts";
 import { EngineError } from "../../types.ts";
 import { limits } from "../../limits.ts";
 import { legalId } from "../ids.ts";
+import { joinedDeltas } from "../joined.ts";
 import { inTable, listIn, object, textIn, tokenCount } from "../values.ts";
 import type { WireReader } from "../types.ts";
 import { geminiRefusal } from "./errors.ts";
@@ -90,21 +91,23 @@ function deltasOf(candidate: Json, data: Json, state: GeminiState, isStreamed: b
   const finish =
     reason === "" ? undefined : reason === "STOP" && hasCalls ? "tool_calls" : (inTable(finishes, reason) ?? reason);
   if (isStreamed) return finish === undefined ? deltas : [...deltas, { index, finish }];
-  return [{ ...joined(deltas, index), ...(finish !== undefined && { finish }), blocks }];
+  const whole = joinedDeltas(deltas, index);
+  if (whole.text === undefined && whole.toolCalls === undefined) whole.text = "";
+  return [{ ...whole, ...(finish !== undefined && { finish }), blocks: together(blocks) }];
 }
 
-/** All that the deltas of an answer say, in one. */
-function joined(deltas: readonly AnswerDelta[], index: number): AnswerDelta {
-  const whole: AnswerDelta = { index };
-  for (const { text, reasoning, proof, toolCalls, opaque } of deltas) {
-    if (text !== undefined) whole.text = (whole.text ?? "") + text;
-    if (reasoning !== undefined) whole.reasoning = (whole.reasoning ?? "") + reasoning;
-    if (proof) whole.proof = proof;
-    if (toolCalls) whole.toolCalls = [...(whole.toolCalls ?? []), ...toolCalls];
-    if (opaque) whole.opaque = [...(whole.opaque ?? []), ...opaque];
+/** Neighbouring pieces of text, or of thought that nothing proves, are one: a whole answer may have been put together from a stream. */
+function together(blocks: readonly Part[]): Part[] {
+  const written: Part[] = [];
+  for (const block of blocks) {
+    const last = written.at(-1);
+    if (block.kind === "text" && last?.kind === "text")
+      written[written.length - 1] = { kind: "text", text: last.text + block.text };
+    else if (block.kind === "reasoning" && last?.kind === "reasoning" && last.proof === undefined)
+      written[written.length - 1] = { ...block, text: last.text + block.text };
+    else written.push(block);
   }
-  if (whole.text === undefined && whole.toolCalls === undefined) whole.text = "";
-  return whole;
+  return written;
 }
 
 function deltaOf(block: Part, index: number, call: number): AnswerDelta {

@@ -1,6 +1,7 @@
 // Answers in OpenAI's shape, of chat and of text completions. What an engine of the same shape sent is passed on as it came. An answer
 // is written anew where the gateway changed it, where its usage is billed otherwise than the engine says, and where an engine answered
 // in the other shape.
+import { joinedDeltas } from "../../../engines/index.ts";
 import type { AnswerDelta, CompletionShape, Usage } from "../../../engines/index.ts";
 import type { AnswerChunk } from "../../types.ts";
 import { proofText } from "../proof.ts";
@@ -26,13 +27,26 @@ export function answerText(shape: CompletionShape, chunk: AnswerChunk, chunked: 
     if (usage !== undefined) return JSON.stringify({ ...wire.data, usage: openAiUsage(usage) });
     return wire.text ?? JSON.stringify(wire.data);
   }
-  const choices = chunk.deltas.map((delta) => choiceOf(shape, delta, chunked));
+  const choices = ofAnswers(chunk.deltas).map((delta) => choiceOf(shape, delta, chunked));
   const written: Json = {
     ...frameOf(shape, chunk, chunked, told),
     choices: wire.shape === shape && !chunked ? choices.map(over(wire.data)) : choices,
   };
   if (usage !== undefined) written["usage"] = openAiUsage(usage);
   return JSON.stringify(written);
+}
+
+/** One delta for each answer: clients look at one choice of a chunk for each. */
+function ofAnswers(deltas: readonly AnswerDelta[]): readonly AnswerDelta[] {
+  if (deltas.length < 2) return deltas;
+  const indexes = [...new Set(deltas.map(({ index }) => index))];
+  if (indexes.length === deltas.length) return deltas;
+  return indexes.map((index) =>
+    joinedDeltas(
+      deltas.filter((delta) => delta.index === index),
+      index,
+    ),
+  );
 }
 
 /**
