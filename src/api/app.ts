@@ -5,7 +5,7 @@ import { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context, MiddlewareHandler } from "hono";
 import { compress } from "hono/compress";
 import { LineshaftError } from "../errors/index.ts";
-import { pooledId } from "../gateway/ids.ts";
+import { newId } from "../store/index.ts";
 import { asLineshaftError, storageFull } from "../gateway/errors.ts";
 import { openAiErrorBody } from "../gateway/protocols/openai/errors.ts";
 import { authenticate } from "./http/authenticate.ts";
@@ -43,7 +43,7 @@ export function createApi(dependencies: ApiDependencies, bodies: BodyBudget): Op
   const routes = allRoutes(dependencies, () => app);
 
   app.use(async (c, next) => {
-    c.set("requestId", pooledId("req"));
+    c.set("requestId", newId("req"));
     await next();
     c.header("x-request-id", c.var.requestId);
     c.header("x-content-type-options", "nosniff");
@@ -53,7 +53,7 @@ export function createApi(dependencies: ApiDependencies, bodies: BodyBudget): Op
     // An answer to a key is for its holder alone, and it may hold the secret of a new key, so no cache may keep it.
     if (c.get("principal")) c.header("cache-control", "no-store");
   });
-  const principalOf = (c: Context<ApiEnv>) => authenticate(identity, (name) => c.req.header(name));
+  const principalOf = async (c: Context<ApiEnv>) => authenticate(identity, (name) => c.req.header(name));
   const authenticated: MiddlewareHandler<ApiEnv> = async (c, next) => {
     c.set("principal", await principalOf(c));
     return next();

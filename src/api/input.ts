@@ -3,10 +3,11 @@
 import type { HttpBindings } from "@hono/node-server";
 import type { Context, MiddlewareHandler } from "hono";
 import { LineshaftError } from "../errors/index.ts";
+import { nextTurn } from "../bounded/index.ts";
 import type { Principal } from "../governance/types.ts";
 import { isStorable, unstorable } from "../store/index.ts";
 import { limits } from "./limits.ts";
-import { between, parseJson, readBody, type BodyBudget } from "./http/bodies.ts";
+import { isLarge, parseJson, readBody, type BodyBudget } from "./http/bodies.ts";
 import { bodyTooLarge } from "../gateway/refusals.ts";
 import { checkValues } from "../gateway/values.ts";
 import type { ApiEnv } from "./helpers.ts";
@@ -31,12 +32,12 @@ export const checkInput =
       const held = bodies.open(c.var.principal.key);
       try {
         const bytes = await readBody(c.env.incoming, { mostBytes: limits.apiBodyBytes, json: apiJson, held });
-        await between(bytes.length);
+        if (isLarge(bytes)) await nextTurn();
         const text = bytes.toString("utf8");
         const body = parseJson(text);
-        await between(bytes.length);
+        if (isLarge(bytes)) await nextTurn();
         checkValues(body, { depth: limits.apiBodyDepth, values: limits.apiBodyValues, text: true });
-        await between(bytes.length);
+        if (isLarge(bytes)) await nextTurn();
         c.set("principal", await principalOf(c as unknown as Context<ApiEnv>));
         // Routes read the body from here: the request's own has been read to its end.
         c.req.bodyCache.text = Promise.resolve(text) as never;

@@ -43,6 +43,11 @@ export interface EgressResponse {
 
 /** Bytes of an answer. Read once; `abort` closes the connection, and a reader that leaves early does the same. */
 export interface ByteStream extends AsyncIterable<Uint8Array> {
+  /**
+   * All of it, where it has come to its end already: the usual short answer, which comes in one packet with its headers. It is read then.
+   * Undefined where more may come or it has failed: then it is iterated.
+   */
+  now(): Uint8Array[] | undefined;
   abort(): void;
 }
 
@@ -234,6 +239,13 @@ class Exchange implements Dispatcher.DispatchHandler, ByteStream {
     processMemory.release("streams", this.#unreadBytes);
     this.#unread = [];
     this.#unreadBytes = 0;
+  }
+
+  now(): Uint8Array[] | undefined {
+    if (!this.#ended || this.#failure || this.#abandoned) return undefined;
+    const pieces = this.#unread;
+    this.#forget();
+    return pieces;
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, void> {

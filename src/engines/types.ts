@@ -148,8 +148,8 @@ export interface EngineAnswer {
   status: number;
   /** The stream. Throws EngineError when it is cut, cannot be read, or holds an error. */
   chunks: AsyncIterable<EngineChunk>;
-  /** The whole answer of a call that does not stream. Throws EngineError when it cannot be read. */
-  whole(): Promise<EngineChunk>;
+  /** The whole answer of a call that does not stream, at once where it is here. Throws EngineError when it cannot be read. */
+  whole(): EngineChunk | Promise<EngineChunk>;
   /** What was used, as far as known now. */
   usage(): Usage | undefined;
   /**

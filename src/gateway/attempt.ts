@@ -8,11 +8,13 @@ import { paidOrAborted } from "./cover.ts";
 import { Ending, type AttemptEnd } from "./ending.ts";
 import { asLineshaftError } from "./errors.ts";
 import { Holding, priceOfMost } from "./holding.ts";
+import type { ModelCall } from "./modelCall.ts";
 import { gathered, openAt, openInTime, type Opening } from "./opening.ts";
 import { budgetEnded, whyAborted } from "./refusals.ts";
 import type { Dispatcher } from "./scheduling/dispatcher.ts";
 import { faultOf, ofEndpoint, refusesRequest } from "./scheduling/faults.ts";
 import { Placer } from "./scheduling/placer.ts";
+import { whenThere, type Soon } from "./soon.ts";
 import type { AdmittedAttempt, AttemptState, Begun, CallState, EndedAttempt, Placement, Step } from "./state.ts";
 
 export class Attempts {
@@ -51,7 +53,7 @@ export class Attempts {
   }
 
   /** Holds the prompt and a first window of output. Throws by name of the budget that refuses. */
-  admit(call: CallState, { prompt, candidates }: Step, card: RateCard, number: number): Promise<AdmittedAttempt> {
+  admit(call: CallState, { prompt, candidates }: Step, card: RateCard, number: number): Soon<AdmittedAttempt> {
     return this.#holding.admit(call, prompt, candidates.endpoints, card, number);
   }
 
@@ -59,51 +61,52 @@ export class Attempts {
    * Waits for the attempt's turn and for an endpoint, and shapes the request for that endpoint. When it throws, the hold has been given
    * back.
    */
-  async place(call: CallState, admitted: AdmittedAttempt, step: Step): Promise<AttemptState> {
-    try {
-      const placement = await this.#placer.place(call, admitted, step);
-      admitted.moments.placed = call.now();
-      try {
-        return await this.#shaped(call, admitted, placement, step);
-      } catch (error) {
-        this.#dispatcher.ended(admitted.id, { reason: "failed" });
-        throw error;
-      }
-    } catch (error) {
+  place(call: CallState, admitted: AdmittedAttempt, step: Step): Soon<AttemptState> {
+    const failed = (error: unknown): never => {
       this.#ending.giveBack(call, admitted);
       throw error;
+    };
+    try {
+      const placed = whenThere(this.#placer.place(call, admitted, step), (placement) =>
+        this.#shapedAt(call, admitted, placement, step),
+      );
+      return placed instanceof Promise ? placed.catch(failed) : placed;
+    } catch (error) {
+      return failed(error);
+    }
+  }
+
+  /** The same, once it has its place, which is given up where it throws. */
+  #shapedAt(call: CallState, admitted: AdmittedAttempt, placement: Placement, step: Step): Soon<AttemptState> {
+    const failed = (error: unknown): never => {
+      this.#dispatcher.ended(admitted.id, { reason: "failed" });
+      throw error;
+    };
+    admitted.moments.placed = call.now();
+    try {
+      const shaped = this.#shaped(call, admitted, placement, step);
+      return shaped instanceof Promise ? shaped.catch(failed) : shaped;
+    } catch (error) {
+      return failed(error);
     }
   }
 
   /** The attempt as the chosen endpoint is asked it. What cannot be stopped there is paid for in full before it is sent. */
-  async #shaped(
+  #shaped(
     call: CallState,
     admitted: AdmittedAttempt,
     placement: Placement,
     { model, why, prompt }: Step,
-  ): Promise<AttemptState> {
+  ): Soon<AttemptState> {
     const { endpoint, shape } = placement;
     const asked = shape.answer;
     const answers = answersAsked(asked);
+    const isCut = isStoppable(endpoint, asked);
+    const wanted = Math.min(admitted.outputTokens, outputLimitOf(asked, endpoint.facts, admitted.roomTokens));
     const inAll = (limit: number) => (limit + asked.thinking.tokensBeside) * answers;
-    const ofOne = (tokens: number) => Math.floor(tokens / answers) - asked.thinking.tokensBeside;
-    const streams = isStoppable(endpoint, asked) || asked.stream;
-    let outputLimit = Math.min(admitted.outputTokens, outputLimitOf(asked, endpoint.facts, admitted.roomTokens));
-    if (!isStoppable(endpoint, asked)) {
-      const { cover } = admitted;
-      await paidOrAborted(cover.coverAll(inAll(outputLimit)), call.signal);
-      if (cover.failure) throw cover.failure;
-      if (ofOne(cover.outputTokens) < outputLimit) {
-        outputLimit = ofOne(cover.outputTokens);
-        admitted.loweredBy = cover.cutBy;
-      }
-      if (outputLimit < 1 && asked.kind === "generate") {
-        const { promptTokens } = admitted.most;
-        const price = (outputTokens: number) => priceOfMost({ promptTokens, outputTokens }, admitted.card);
-        throw budgetEnded(cover.cutBy!, { neededNano: price(inAll(1)), heldNano: price(cover.outputTokens) });
-      }
-    }
-    return {
+    const isPaid = admitted.cover.outputTokens >= inAll(wanted) && (wanted >= 1 || asked.kind !== "generate");
+    const limit = isCut || isPaid ? wanted : paidFor(call, admitted, asked, wanted);
+    return whenThere(limit, (outputLimit) => ({
       ...admitted,
       model,
       why,
@@ -111,9 +114,9 @@ export class Attempts {
       asked,
       outputLimit,
       askedOutputTokens: inAll(outputLimit),
-      streams,
+      streams: isCut || asked.stream,
       tokens: prompt.tokens,
-    };
+    }));
   }
 
   /**
@@ -147,7 +150,7 @@ export class Attempts {
   }
 
   /** Ends an attempt whose answer had begun. */
-  end(call: CallState, attempt: AttemptState, how: AttemptEnd): Promise<EndedAttempt> {
+  end(call: CallState, attempt: AttemptState, how: AttemptEnd): Soon<EndedAttempt> {
     return this.#ending.end(call, attempt, how);
   }
 
@@ -189,4 +192,30 @@ export class Attempts {
       failure: asLineshaftError(error),
     });
   }
+}
+
+/**
+ * The limit of output of an attempt that cannot be stopped, once it is paid for: the wanted one, or a lower one where the money ends before.
+ * Throws where nothing of an answer can be paid for.
+ */
+async function paidFor(
+  call: CallState,
+  admitted: AdmittedAttempt,
+  asked: ModelCall,
+  wantedTokens: number,
+): Promise<number> {
+  const { cover, card, most } = admitted;
+  const answers = answersAsked(asked);
+  const beside = asked.thinking.tokensBeside;
+  const inAll = (limit: number) => (limit + beside) * answers;
+  await paidOrAborted(cover.coverAll(inAll(wantedTokens)), call.signal);
+  if (cover.failure) throw cover.failure;
+  const paidTokens = Math.floor(cover.outputTokens / answers) - beside;
+  if (paidTokens < wantedTokens) admitted.loweredBy = cover.cutBy;
+  const outputLimit = Math.min(paidTokens, wantedTokens);
+  if (outputLimit < 1 && asked.kind === "generate") {
+    const price = (outputTokens: number) => priceOfMost({ promptTokens: most.promptTokens, outputTokens }, card);
+    throw budgetEnded(cover.cutBy!, { neededNano: price(inAll(1)), heldNano: price(cover.outputTokens) });
+  }
+  return outputLimit;
 }

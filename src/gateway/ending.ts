@@ -16,6 +16,7 @@ import { countsOf, sourceOf } from "./counts.ts";
 import type { Dispatcher } from "./scheduling/dispatcher.ts";
 import { faultOf } from "./scheduling/faults.ts";
 import type { AdmittedAttempt, AttemptState, CallState, Cut, EndedAttempt, Outcome, SettledUsage } from "./state.ts";
+import { whenThere, type Soon } from "./soon.ts";
 import { settledUsage, usedBy } from "./usage.ts";
 
 /** How an attempt ended. */
@@ -46,11 +47,18 @@ export class Ending {
     this.#rooms = rooms;
   }
 
-  async end(call: CallState, attempt: AttemptState, how: AttemptEnd): Promise<EndedAttempt> {
+  /** Ends an attempt: at once where its answer is complete or never began, and once its engine was told where not. */
+  end(call: CallState, attempt: AttemptState, how: AttemptEnd): Soon<EndedAttempt> {
+    const { outcome, answer } = how;
+    if (!answer) return this.#ended(call, attempt, how, undefined);
+    const told = outcome === "completed" ? answer.usage() : answer.cancel();
+    return whenThere(told, (usage) => this.#ended(call, attempt, how, usage));
+  }
+
+  #ended(call: CallState, attempt: AttemptState, how: AttemptEnd, told: Usage | undefined): EndedAttempt {
     const { outcome, answer, failure, finishReason } = how;
     const { endpoint, split } = attempt.placement;
     const { moments } = attempt;
-    const told = outcome === "completed" ? answer?.usage() : await answer?.cancel();
     // Where the decode engine was not asked yet, what there is to pay for is what the prefill engine computed.
     const known = told ? (split?.billed(told) ?? told) : outcome === "cancelled" ? split?.usage : undefined;
     const fault = outcome === "failed" ? faultOf(failure) : undefined;

@@ -8,15 +8,16 @@
 import { holdNanoMost, worstCase } from "../ledger/index.ts";
 import type { AttemptLedger, HoldRequest, HoldResult, RateCard } from "../ledger/index.ts";
 import { shapeFor, type RegisteredEndpoint } from "../engines/index.ts";
+import { newId } from "../store/index.ts";
 import type { Metrics } from "../telemetry/index.ts";
 import { answersAsked, checkOutputTokens, isStoppable, outputLimitOf } from "./admission.ts";
 import { holdContext } from "./calls/crash.ts";
 import { Cover } from "./cover.ts";
-import { pooledId } from "./ids.ts";
 import { limits } from "./limits.ts";
 import { budgetRefusal, callTooDear } from "./refusals.ts";
 import { cacheSalt, type PromptFacts } from "./scheduling/prompts.ts";
 import type { ModelCall } from "./modelCall.ts";
+import { whenThere, type Soon } from "./soon.ts";
 import type { AdmittedAttempt, CallState } from "./state.ts";
 
 /** What an attempt may use at most, in tokens. */
@@ -35,6 +36,16 @@ interface WorstCase {
   count: () => Promise<number | undefined>;
 }
 
+/** An attempt that asks for its hold. `begunMs`: by the call's clock. */
+interface NewAttempt {
+  id: string;
+  number: number;
+  card: RateCard;
+  whole: boolean;
+  worst: WorstCase;
+  begunMs: number;
+}
+
 type Admitted = Extract<HoldResult, { admitted: true }>;
 
 export class Holding {
@@ -47,27 +58,36 @@ export class Holding {
   }
 
   /**
-   * Holds the prompt and a first window on every budget concerned, waiting while calls under way hold the money. Throws by name of the
-   * budget that refuses. `number` is the attempt's, from 1.
+   * Holds the prompt and a first window on every budget concerned, at once where the money is here, and waiting while calls under way hold
+   * it. Throws by name of the budget that refuses. `number` is the attempt's, from 1.
    */
-  async admit(
+  admit(
     call: CallState,
     prompt: PromptFacts,
     candidates: readonly RegisteredEndpoint[],
     card: RateCard,
     number: number,
-  ): Promise<AdmittedAttempt> {
-    const begun = number === 1 ? 0 : call.now();
-    const worst = await worstCaseOf(call, prompt, candidates);
-    const id = pooledId("att");
+  ): Soon<AdmittedAttempt> {
+    const begunMs = number === 1 ? 0 : call.now();
     const { asked } = call.request;
     const whole = !candidates.some((endpoint) => endpoint.role !== "prefill" && isStoppable(endpoint, asked));
-    const { held, promptTokens } = await this.#hold(call, { id, number, card, whole, worst });
+    return whenThere(worstCaseOf(call, prompt, candidates), (worst) => {
+      const attempt: NewAttempt = { id: newId("att"), number, card, whole, worst, begunMs };
+      const hold = holdOf(call, attempt, worst.promptTokens);
+      const result = this.#ledger.holdNow(hold);
+      if (result?.admitted) return this.#admitted(call, attempt, hold.promptTokens, result);
+      return this.#waited(call, attempt, hold, result);
+    });
+  }
+
+  #admitted(call: CallState, attempt: NewAttempt, promptTokens: number, held: Admitted): AdmittedAttempt {
     this.#metrics.holdOpened();
-    const { outputTokens, roomTokens, answers } = worst;
+    const { id, number, card, begunMs } = attempt;
+    const { outputTokens, roomTokens, answers, outputTokensInAll } = attempt.worst;
+    const { asked } = call.request;
     const beside = asked.thinking.tokensBeside;
     const units = unitsMost(asked, card);
-    const most = { promptTokens, outputTokens: worst.outputTokensInAll, ...(units && { units }) };
+    const most = { promptTokens, outputTokens: outputTokensInAll, ...(units && { units }) };
     return {
       id,
       number,
@@ -77,22 +97,32 @@ export class Holding {
       outputTokens: Math.min(outputTokens, Math.floor(held.outputLimit / answers) - beside),
       roomTokens,
       most,
-      cover: new Cover(this.#ledger, id, held.outputTokens, worst.outputTokensInAll),
-      loweredBy: held.outputLimit < worst.outputTokensInAll ? held.tightest : undefined,
-      moments: { begun, admitted: call.now(), placed: 0, prefilled: 0, opened: 0, first: 0, ended: 0, settled: 0 },
+      cover: new Cover(this.#ledger, id, held.outputTokens, outputTokensInAll),
+      loweredBy: held.outputLimit < outputTokensInAll ? held.tightest : undefined,
+      moments: {
+        begun: begunMs,
+        admitted: call.now(),
+        placed: 0,
+        prefilled: 0,
+        opened: 0,
+        first: 0,
+        ended: 0,
+        settled: 0,
+      },
     };
   }
 
-  async #hold(
+  /** An attempt whose hold cannot be decided at once, or was refused by the bound of its prompt. */
+  async #waited(
     call: CallState,
-    attempt: { id: string; number: number; card: RateCard; whole: boolean; worst: WorstCase },
-  ): Promise<{ held: Admitted; promptTokens: number }> {
-    const { worst } = attempt;
-    let held = holdOf(call, attempt, worst.promptTokens);
-    let result = this.#ledger.holdNow(held);
-    if (result?.admitted) return { held: result, promptTokens: held.promptTokens };
-    const waiting = result ? undefined : new GivenUp(this.#ledger, held);
-    result ??= await waiting!.soon;
+    attempt: NewAttempt,
+    bounded: HoldRequest,
+    refused: HoldResult | undefined,
+  ): Promise<AdmittedAttempt> {
+    const { worst, card } = attempt;
+    let held = bounded;
+    const waiting = refused ? undefined : new GivenUp(this.#ledger, held);
+    let result = refused ?? (await waiting!.soon);
     if (!result?.admitted) {
       const exact = await worst.count();
       if (exact !== undefined && exact < worst.promptTokens) {
@@ -104,7 +134,7 @@ export class Holding {
       }
     }
     result ??= await waiting!.result;
-    if (result.admitted) return { held: result, promptTokens: held.promptTokens };
+    if (result.admitted) return this.#admitted(call, attempt, held.promptTokens, result);
     this.#metrics.budgetRefused(result.refusedBy.scope.kind);
     const { units } = held;
     const least = {
@@ -112,7 +142,7 @@ export class Holding {
       outputTokens: held.leastOutputTokens,
       ...(units && { units }),
     };
-    throw budgetRefusal(result, priceOfMost(least, attempt.card));
+    throw budgetRefusal(result, priceOfMost(least, card));
   }
 }
 
@@ -166,7 +196,7 @@ function unitsMost({ prompt }: ModelCall, { unitsNano }: RateCard): AdmittedAtte
 /** What is asked of the ledger. Throws a 400 where no call is worth as much as this one may cost. */
 function holdOf(
   call: CallState,
-  { id, number, card, whole, worst }: { id: string; number: number; card: RateCard; whole: boolean; worst: WorstCase },
+  { id, number, card, whole, worst }: NewAttempt,
   promptTokensOfOne: number,
 ): HoldRequest {
   const { request } = call;
@@ -196,12 +226,8 @@ function holdOf(
   };
 }
 
-/** Throws a 400 where the call asks for more output than can be. */
-async function worstCaseOf(
-  call: CallState,
-  prompt: PromptFacts,
-  candidates: readonly RegisteredEndpoint[],
-): Promise<WorstCase> {
+/** Throws a 400 where the call asks for more output than can be. An engine is asked for the prompt's count where the bound fills a context. */
+function worstCaseOf(call: CallState, prompt: PromptFacts, candidates: readonly RegisteredEndpoint[]): Soon<WorstCase> {
   const { asked } = call.request;
   // An engine that counts a prompt's tokens counts a mark in place of a medium, and no calls that it writes nothing for.
   const countable = !asked.hasMedia && asked.kind === "generate";
@@ -218,12 +244,14 @@ async function worstCaseOf(
   const fills =
     (asked.outputLimit() === undefined || asked.limitIsUsual) &&
     candidates.some(({ facts }) => isFilled(facts, promptTokens));
-  const roomTokens = fills ? ((await count()) ?? Math.ceil(promptTokens / 3)) : promptTokens;
-  const outputTokens = Math.max(...candidates.map(({ facts }) => outputLimitOf(asked, facts, roomTokens)));
-  const answers = answersAsked(asked);
-  checkOutputTokens(asked, outputTokens, answers, contextTokens);
-  const outputTokensInAll = (outputTokens + asked.thinking.tokensBeside) * answers;
-  return { promptTokens, outputTokens, roomTokens, answers, outputTokensInAll, count };
+  const room = fills ? count().then((tokens) => tokens ?? Math.ceil(promptTokens / 3)) : promptTokens;
+  return whenThere(room, (roomTokens) => {
+    const outputTokens = Math.max(...candidates.map(({ facts }) => outputLimitOf(asked, facts, roomTokens)));
+    const answers = answersAsked(asked);
+    checkOutputTokens(asked, outputTokens, answers, contextTokens);
+    const outputTokensInAll = (outputTokens + asked.thinking.tokensBeside) * answers;
+    return { promptTokens, outputTokens, roomTokens, answers, outputTokensInAll, count };
+  });
 }
 
 /** The longest context among endpoints; undefined where one of them does not say how long its own is. */

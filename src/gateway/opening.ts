@@ -2,7 +2,7 @@
 // and the first chunk of the answer is waited for, or all of an answer that does not stream. A whole answer that is streamed inside is
 // gathered here too: until its client has any of it, the call can go on to another endpoint.
 import { EngineError, WholeAnswer } from "../engines/index.ts";
-import type { EngineAnswer, EngineChunk } from "../engines/index.ts";
+import type { EngineAnswer } from "../engines/index.ts";
 import { lateFirstToken } from "./firstToken.ts";
 import { PaidStream } from "./paidStream.ts";
 import { shapeAt } from "./protocols/spoken.ts";
@@ -33,7 +33,7 @@ export async function openAt(
     opening.sent();
     answer = await split.open(requestOf, signal, () => (moments.prefilled = call.now()));
   } else {
-    await bring();
+    if (bring) await bring();
     opening.sent();
     answer = await endpoint.engine.open(requestOf(endpoint), signal);
   }
@@ -83,7 +83,8 @@ export async function openInTime(
  */
 export async function gathered(call: CallState, begun: BegunStream): Promise<Begun> {
   const { attempt, answer } = begun;
-  return untilAborted(answer, call.signal, async () => {
+  const listening = stoppedBy(call.signal, answer);
+  try {
     const whole = new WholeAnswer(attempt.asked.shape === "completions" ? "completions" : "chat");
     const stream = new PaidStream(begun, call);
     for (let step = await stream.next(); step; step = await stream.next()) {
@@ -93,41 +94,38 @@ export async function gathered(call: CallState, begun: BegunStream): Promise<Beg
       }
       call.buffered.add("answers", whole.add(step.chunk), false);
     }
+    if (call.signal.aborted) throw whyAborted(call.signal);
     return { attempt, answer, streams: false, whole: whole.whole(), cut: stream.cut };
-  });
+  } finally {
+    listening();
+  }
 }
 
 /** The beginning of an answer. The engine is told as soon as the client has gone, also while nothing comes. */
 async function firstOf(attempt: AttemptState, answer: EngineAnswer, signal: AbortSignal): Promise<Begun> {
-  return untilAborted(answer, signal, () =>
-    attempt.streams ? firstChunk(attempt, answer, answer.chunks[Symbol.asyncIterator]()) : wholeOf(attempt, answer),
-  );
+  const listening = stoppedBy(signal, answer);
+  try {
+    if (!attempt.streams) {
+      const whole = await answer.whole();
+      if (signal.aborted) throw whyAborted(signal);
+      return { attempt, answer, streams: false, whole, cut: undefined };
+    }
+    const iterator = answer.chunks[Symbol.asyncIterator]();
+    const first = await iterator.next();
+    if (signal.aborted) throw whyAborted(signal);
+    return { attempt, answer, streams: true, iterator, first };
+  } finally {
+    listening();
+  }
 }
 
-async function untilAborted(answer: EngineAnswer, signal: AbortSignal, read: () => Promise<Begun>): Promise<Begun> {
+/** Cancels the answer when the signal aborts; answers how to end that. Throws why it has aborted already. */
+function stoppedBy(signal: AbortSignal, answer: EngineAnswer): () => void {
   const stop = () => void answer.cancel();
   if (signal.aborted) stop();
   if (signal.aborted) throw whyAborted(signal);
   signal.addEventListener("abort", stop, { once: true });
-  try {
-    const begun = await read();
-    if (signal.aborted) throw whyAborted(signal);
-    return begun;
-  } finally {
-    signal.removeEventListener("abort", stop);
-  }
-}
-
-async function firstChunk(
-  attempt: AttemptState,
-  answer: EngineAnswer,
-  iterator: AsyncIterator<EngineChunk>,
-): Promise<BegunStream> {
-  return { attempt, answer, streams: true, iterator, first: await iterator.next() };
-}
-
-async function wholeOf(attempt: AttemptState, answer: EngineAnswer): Promise<Begun> {
-  return { attempt, answer, streams: false, whole: await answer.whole(), cut: undefined };
+  return () => signal.removeEventListener("abort", stop);
 }
 
 /** The attempt's request as each of its legs is sent it. */

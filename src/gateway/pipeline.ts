@@ -42,6 +42,7 @@ import { Dispatcher } from "./scheduling/dispatcher.ts";
 import { promptGuess, PromptReader } from "./scheduling/prompts.ts";
 import { recorded } from "./sharing/recorded.ts";
 import { Sharing, type GivenAnswer } from "./sharing/sharing.ts";
+import { whenThere, type Soon } from "./soon.ts";
 import type { AttemptState, Begun, CallState, EndedAttempt, Outcome } from "./state.ts";
 import { Steps } from "./steps.ts";
 import type {
@@ -135,12 +136,18 @@ class Pipeline {
       const { model, route } = this.routeOf(request);
       call.model = model;
       const endpoints = this.#resolve(request, model);
-      await this.#steps.price(request, model);
+      const pricing = this.#steps.price(request, model);
+      if (pricing instanceof Promise) await pricing;
       const fitting = new Candidates(new RequestShapes(request.asked), endpoints);
-      call.counted = await this.#limiter?.begin(useOf(call));
-      const candidates = await this.#withMedia(call, fitting, endpoints);
+      if (this.#limiter) {
+        const counted = this.#limiter.begin(useOf(call));
+        call.counted = counted instanceof Promise ? await counted : counted;
+      }
+      const candidates = fitting.media.length === 0 ? fitting : await this.#withMedia(call, fitting, endpoints);
       const begun = await this.#steps.firstToAnswer(call, candidates, route);
-      return begun.streams ? this.#streamed(call, begun) : await this.#whole(call, begun);
+      if (begun.streams) return this.#streamed(call, begun);
+      const answer = this.#whole(call, begun);
+      return answer instanceof Promise ? await answer : answer;
     } catch (error) {
       throw this.#reporting.refuse(call, error);
     }
@@ -180,7 +187,7 @@ class Pipeline {
     const last = () => this.#endHeaders({ priceNano: 0n, cutBy: undefined });
     return {
       id: call.id,
-      chunks: whole ? none() : recorded(call, chunks, async (...how) => finished.resolve(await end(...how))),
+      chunks: whole ? none : recorded(call, chunks, async (...how) => finished.resolve(await end(...how))),
       finished: finished.promise,
       whole: () =>
         whole ? Promise.resolve(whole) : Promise.reject(new TypeError("This call streams: read `chunks`.")),
@@ -225,7 +232,7 @@ class Pipeline {
   }
 
   /** A whole answer: checked, settled, then given. */
-  async #whole(call: CallState, begun: Extract<Begun, { streams: false }>): Promise<CallAnswer> {
+  #whole(call: CallState, begun: Extract<Begun, { streams: false }>): Soon<CallAnswer> {
     const { attempt, answer, whole } = begun;
     // Its text, its values, and the text that is sent; where it was gathered from a stream the first two are counted.
     call.buffered.count("answers", (attempt.streams ? 1 : 3) * whole.bytes);
@@ -235,41 +242,60 @@ class Pipeline {
       ? attempt.moments.first
       : decodeMs && Math.max(0, attempt.moments.first - decodeMs);
     const capped = cutWhole(whole, outputMost(attempt), answer.usage()?.outputTokens);
+    const failure = call.check && failureOf(() => checkWhole(call.check!, capped?.deltas ?? whole.deltas));
+    return whenThere(failure, (failed) => this.#settled(call, begun, capped, failed));
+  }
+
+  #settled(
+    call: CallState,
+    begun: Extract<Begun, { streams: false }>,
+    capped: AnswerChunk | undefined,
+    failure: LineshaftError | undefined,
+  ): Soon<CallAnswer> {
+    const { attempt, answer, whole } = begun;
     const { deltas, wire } = whole;
     const cut = capped ? "limit" : begun.cut;
     const finishReason = (capped?.deltas ?? deltas)[0]?.finish;
-    const failure = call.check && (await failureOf(async () => checkWhole(call.check!, capped?.deltas ?? deltas)));
+    const outcome = failure ? "failed" : "completed";
     // In a PD call the decode engine reports transferred tokens as cached, so the answer says what is billed.
     const isOwnShape = wire.shape === call.request.asked.shape;
     const told = isOwnShape && !attempt.placement.split && whole.reportsUsage && !cut;
     const shownWith = (usage: Usage | undefined, usageCut: boolean): AnswerChunk =>
       told && !usageCut ? { deltas, wire } : { deltas, wire, ...capped, ...(usage && { usage }) };
-    if (!failure) await this.#kept(call, begun, shownWith(answer.usage(), false));
-    const outcome = failure ? "failed" : "completed";
-    const ended = await this.#attempts.end(call, attempt, { outcome, answer, failure, finishReason, cut });
-    if (failure) throw failure;
-    const record = this.#reporting.finish(call, outcome, ended);
-    const shown = shownWith(ended.usage, ended.usageCut);
-    return {
-      id: call.id,
-      chunks: none(),
-      whole: () => Promise.resolve(shown),
-      finished: Promise.resolve(record),
-      headers: {
-        ...headersOf(call, attempt),
-        ...this.#endHeaders(ended),
-      },
-      lastHeaders: () => ({}),
-    };
+    const { line } = call.request;
+    const kept = line && !failure ? this.#kept(call, begun, line, shownWith(answer.usage(), false)) : undefined;
+    const ending = whenThere(kept, () =>
+      this.#attempts.end(call, attempt, { outcome, answer, failure, finishReason, cut }),
+    );
+    return whenThere(ending, (ended) => {
+      if (failure) throw failure;
+      const record = this.#reporting.finish(call, outcome, ended);
+      const shown = shownWith(ended.usage, ended.usageCut);
+      return {
+        id: call.id,
+        chunks: none,
+        whole: () => Promise.resolve(shown),
+        finished: Promise.resolve(record),
+        headers: {
+          ...headersOf(call, attempt),
+          ...this.#endHeaders(ended),
+        },
+        lastHeaders: () => ({}),
+      };
+    });
   }
 
   /**
    * Keeps the answer of a line of a batch, before it is paid for. Where it cannot be kept its client has none of it, so nothing is billed, as
    * for a whole answer that broke off.
    */
-  async #kept(call: CallState, { attempt }: Begun, answer: AnswerChunk): Promise<void> {
-    const { line } = call.request;
-    const failure = line && (await failureOf(() => line.keep(answer)));
+  async #kept(
+    call: CallState,
+    { attempt }: Begun,
+    line: NonNullable<CallRequest["line"]>,
+    answer: AnswerChunk,
+  ): Promise<void> {
+    const failure = await failureOf(() => line.keep(answer));
     if (!failure) return;
     attempt.moments.opened = 0;
     await this.#attempts.end(call, attempt, { outcome: "failed", answer: undefined, failure });
@@ -406,4 +432,7 @@ function headersOf(call: CallState, attempt: AttemptState): Record<string, strin
 /** Text of a client as a header may hold it. */
 const headerText = (text: string): string => text.replaceAll(/[^\x20-\x7e]/g, "?").slice(0, limits.leftOutCharacters);
 
-async function* none(): AsyncGenerator<never, void, void> {}
+/** The chunks of an answer that came whole. */
+const none: AsyncIterable<never> = {
+  [Symbol.asyncIterator]: () => ({ next: () => Promise.resolve({ done: true, value: undefined }) }),
+};

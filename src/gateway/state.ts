@@ -80,8 +80,8 @@ export interface Placement {
   /** The request as this endpoint can take it, and as the endpoint that prefills can, when that is another one. */
   readonly shape: { answer: ModelCall; prefill: ModelCall | undefined };
   readonly decision: DecisionRecord;
-  /** Has what its program computed elsewhere brought within the endpoint's reach. */
-  readonly bring: () => Promise<void>;
+  /** Has what its program computed elsewhere brought within the endpoint's reach; undefined where there is nothing to bring. */
+  readonly bring: (() => Promise<void>) | undefined;
   /** Prompt tokens that were expected to be cached there; undefined where nothing was known of the prompt. */
   readonly predictedTokens: number | undefined;
   readonly expectedFirstTokenMs: number;

@@ -20,6 +20,7 @@ import type { Dispatcher } from "./scheduling/dispatcher.ts";
 import { classOf } from "./scheduling/faults.ts";
 import { programKey, type PromptReader } from "./scheduling/prompts.ts";
 import { UsedUpAccounts } from "./scheduling/usedUp.ts";
+import { whenThere, type Soon } from "./soon.ts";
 import type { AttemptState, Begun, CallState, Step } from "./state.ts";
 import { type Failed, Tries } from "./tries.ts";
 import type { GatewayLedger } from "./types.ts";
@@ -56,13 +57,14 @@ export class Steps {
   }
 
   /** The card that prices the call, and is valid now. Throws LineshaftError `model_unpriced`. */
-  async price({ principal, line }: CallState["request"], model: string): Promise<RateCard> {
-    const card = await this.#rooms.ledger.currentRateCard(principal.organisation, model);
-    if (!card) throw modelUnpriced(model);
-    if (card.currency !== principal.currency) throw modelUnpriced(model, card.currency, principal.currency);
-    if (card.estimate) raisePriceUnknown(this.#rooms.alarms, principal.organisation, card);
-    // A card without batch prices prices lines of batches as other calls.
-    return (line && batchCard(card)) ?? card;
+  price({ principal, line }: CallState["request"], model: string): Soon<RateCard> {
+    return whenThere(this.#rooms.ledger.currentRateCard(principal.organisation, model), (card) => {
+      if (!card) throw modelUnpriced(model);
+      if (card.currency !== principal.currency) throw modelUnpriced(model, card.currency, principal.currency);
+      if (card.estimate) raisePriceUnknown(this.#rooms.alarms, principal.organisation, card);
+      // A card without batch prices prices lines of batches as other calls.
+      return (line && batchCard(card)) ?? card;
+    });
   }
 
   /** Tries endpoints and models until one answers. Throws what ended the call. */
@@ -77,8 +79,10 @@ export class Steps {
       mostInAll: limits.attemptsInAllMost,
       waitMostMs: retry.waitMostMs ?? 0,
     });
-    let step = await this.#step(call, call.model, candidates, "first");
-    await call.counted?.prompt(step.prompt.promptTokens);
+    const first = this.#step(call, call.model, candidates, "first");
+    let step = first instanceof Promise ? await first : first;
+    const counting = call.counted?.prompt(step.prompt.promptTokens);
+    if (counting instanceof Promise) await counting;
     let failed: unknown;
     // A connection that broke ejects its endpoint, and is tried once more all the same.
     let anyway = false;
@@ -92,7 +96,8 @@ export class Steps {
       }
       // Endpoints that are ejected are tried all the same where nothing else is left. Those that have asked for a pause are not.
       if (away?.error) throw failed ?? away.error;
-      const attempt = await this.#placed(call, step, tries.attempted(), failed);
+      const placed = this.#placed(call, step, tries.attempted(), failed);
+      const attempt = placed instanceof Promise ? await placed : placed;
       step.why = "retry";
       try {
         const begun = await this.#rooms.attempts.open(call, attempt, this.#elsewhere(call, attempt, step, tries));
@@ -113,14 +118,24 @@ export class Steps {
   }
 
   /** An attempt at one of the step's endpoints, which holds its money and has its place. */
-  async #placed(call: CallState, step: Step, number: number, failed: unknown): Promise<AttemptState> {
+  #placed(call: CallState, step: Step, number: number, failed: unknown): Soon<AttemptState> {
     const { attempts } = this.#rooms;
-    const card = await this.price(call.request, step.model);
-    step.candidates.busy = busyOnes(step.candidates.endpoints);
-    const admitted = await attempts.admit(call, step, card, number);
-    return attempts.place(call, admitted, step).catch((error: unknown) => {
-      // After a failed attempt its error says more than that no other endpoint may take the call.
-      throw call.signal.aborted ? whyAborted(call.signal) : (failed ?? error);
+    const admitted = whenThere(this.price(call.request, step.model), (card) => {
+      step.candidates.busy = busyOnes(step.candidates.endpoints);
+      return attempts.admit(call, step, card, number);
+    });
+    // After a failed attempt its error says more than that no other endpoint may take the call.
+    const told = (error: unknown) => (call.signal.aborted ? whyAborted(call.signal) : (failed ?? error));
+    return whenThere(admitted, (held) => {
+      try {
+        const placed = attempts.place(call, held, step);
+        if (!(placed instanceof Promise)) return placed;
+        return placed.catch((error: unknown) => {
+          throw told(error);
+        });
+      } catch (error) {
+        throw told(error);
+      }
     });
   }
 
@@ -168,13 +183,14 @@ export class Steps {
     return step;
   }
 
-  async #step(call: CallState, model: string, candidates: Candidates, why: Step["why"]): Promise<Step> {
+  #step(call: CallState, model: string, candidates: Candidates, why: Step["why"]): Soon<Step> {
     const { dispatcher, prompts } = this.#rooms;
     const program = programKey(call.request);
     const last = dispatcher.lastOf(program, model);
-    const prompt = await prompts.read(call.request, program, candidates.endpoints, last);
-    candidates.excludeShort(call.request.asked, prompt);
-    return { model, candidates, prompt, tried: new Set(), why };
+    return whenThere(prompts.read(call.request, program, candidates.endpoints, last), (prompt) => {
+      candidates.excludeShort(call.request.asked, prompt);
+      return { model, candidates, prompt, tried: new Set(), why };
+    });
   }
 
   /** What is known of a failed attempt; its endpoint is noted as tried. */

@@ -3,7 +3,7 @@
 import { processMemory } from "../bounded/index.ts";
 import type { LineshaftError } from "../errors/index.ts";
 import type { Identity } from "../governance/index.ts";
-import { pooledId } from "./ids.ts";
+import { newId } from "../store/index.ts";
 import type { OutputCheck } from "./output.ts";
 import { keyRevoked } from "./refusals.ts";
 import type { CallState } from "./state.ts";
@@ -29,7 +29,7 @@ export class CallsUnderWay {
     const onAbort = () => stop.abort(request.signal?.reason);
     if (request.signal?.aborted) onAbort();
     else request.signal?.addEventListener("abort", onAbort, { once: true });
-    const id = request.id ?? pooledId("call");
+    const id = request.id ?? newId("call");
     const origin = performance.now();
     const buffered = processMemory.open();
     const ended = Promise.withResolvers<void>();

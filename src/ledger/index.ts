@@ -42,9 +42,9 @@ export type * from "./types.ts";
 export interface Ledger extends AttemptLedger {
   /**
    * The prices that new calls of a model are held at: its own card that is valid now, else the organisation's fallback card, marked
-   * `estimate`. Undefined where there is neither, so that it cannot be called. At most 5 s old.
+   * `estimate`. Undefined where there is neither, so that it cannot be called. At most 5 s old: what was read since is answered at once.
    */
-  currentRateCard(organisation: string, model: string): Promise<RateCard | undefined>;
+  currentRateCard(organisation: string, model: string): RateCard | undefined | Promise<RateCard | undefined>;
   /**
    * Sets prices as a new version, from now on or for the time that the card says, or answers the valid version when it has the same
    * prices. Holds keep the version they have.

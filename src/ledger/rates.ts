@@ -52,13 +52,18 @@ export class Rates {
   }
 
   /**
-   * The card that new calls are priced by: the model's own that is valid now, else the organisation's fallback, marked as an estimate.
+   * The card that new calls are priced by: the model's own that is valid now, else the organisation's fallback, marked as an estimate. It is
+   * answered at once where it was read within the last seconds, and by a promise where it must be read.
    * Undefined where there is neither: such a model cannot be called, while a price of 0 is free. While the database is away a card that
    * was read before goes on being answered until its offline term or its validity is over; then throws StoreUnavailableError.
    */
-  async current(organisation: string, model: string): Promise<RateCard | undefined> {
-    const read = this.#read.get(JSON.stringify([organisation, model]));
+  current(organisation: string, model: string): RateCard | undefined | Promise<RateCard | undefined> {
+    const read = this.#read.get(keyOf(organisation, model));
     if (read && this.#isBelieved(read, believedMs)) return read.card;
+    return this.#readAgain(organisation, model, read);
+  }
+
+  async #readAgain(organisation: string, model: string, read: Read | undefined): Promise<RateCard | undefined> {
     try {
       return (await this.#valid(organisation, model)) ?? (await this.#fallback(organisation, model));
     } catch (error) {
@@ -78,7 +83,7 @@ export class Rates {
       const added = await this.#add(card);
       if (!added) continue;
       // What is valid now may be another card than the one that was added.
-      this.#read.delete(JSON.stringify([card.organisation, card.model]));
+      this.#read.delete(keyOf(card.organisation, card.model));
       return added;
     }
   }
@@ -188,10 +193,13 @@ export class Rates {
   #remember(organisation: string, card: RateCard, { changes_in_ms: changes }: ValidRow): RateCard {
     const atMs = this.#now().getTime();
     const changesAtMs = changes === null ? Infinity : atMs + changes;
-    this.#read.set(JSON.stringify([organisation, card.model]), { card, atMs, changesAtMs });
+    this.#read.set(keyOf(organisation, card.model), { card, atMs, changesAtMs });
     return card;
   }
 }
+
+/** Ids of organisations hold no space, so that no two pairs have one key. */
+const keyOf = (organisation: string, model: string): string => `${organisation} ${model}`;
 
 function fallbackUnpriced(model: string): LineshaftError {
   return new LineshaftError({

@@ -15,7 +15,7 @@ export { isSuperuser, ownerRole, prepareRoles, runtimeRole, superuserAdvice, url
 export type { DatabaseUrls, RolePasswords } from "./roles.ts";
 export { blobFields, canonicalJson, getBlob, getBlobs, putBlob, refOf, type BlobRef } from "./blobs.ts";
 export { isOutcomeUnknown, isRowRefused, isStorageFull, isStoreAway, StoreUnavailableError } from "./failures.ts";
-export { newId, type IdPrefix } from "./ids.ts";
+export { leastId, newId, type IdPrefix } from "./ids.ts";
 export { isStorable, storable, unstorable } from "./text.ts";
 export { readFolder, spoolFolders, type LeftFolder } from "./spool/folder.ts";
 export { claimFolder, seizeFolder } from "./spool/owner.ts";

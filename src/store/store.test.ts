@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { canonicalJson, getBlob, putBlob } from "./blobs.ts";
-import { newId } from "./ids.ts";
+import { leastId, newId } from "./ids.ts";
 import { MigrationError, migrate, readMigrations } from "./migrate.ts";
 import { asOwner, testDatabase } from "./testing.ts";
 
@@ -67,6 +67,10 @@ describe("blobs", () => {
 test("ids sort by time and carry their kind", () => {
   expect(newId("call", 1_000) < newId("call", 2_000)).toBe(true);
   expect(newId("run")).toMatch(/^run_[0-9a-z]{20}$/);
+  expect(new Set(Array.from({ length: 2_000 }, () => newId("run", 1_000))).size).toBe(2_000);
+  const least = leastId("call", 2_000);
+  expect(least.length).toBe(newId("call").length);
+  expect(newId("call", 1_999) < least && least <= newId("call", 2_000)).toBe(true);
 });
 
 test("64-bit integers arrive as bigint", async () => {

@@ -9,16 +9,22 @@ import { unauthenticated } from "../../gateway/refusals.ts";
 type HeaderOf = (name: string) => string | undefined;
 
 /**
- * The principal of a request, by `authorization: Bearer`, by `x-api-key`, or by what its protocol has in their place (`own`). Throws 401.
+ * The principal of a request, by `authorization: Bearer`, by `x-api-key`, or by what its protocol has in their place (`own`). It is answered
+ * at once where the key was confirmed within the last second. Throws, or rejects with, 401.
  */
-export async function authenticate(
-  identity: Pick<Identity, "authenticate">,
+export function authenticate(
+  identity: Pick<Identity, "authenticate" | "remembered">,
   header: HeaderOf,
   own?: string,
-): Promise<Principal> {
+): Principal | Promise<Principal> {
   const authorization = header("authorization");
   const token = authorization?.startsWith("Bearer ") ? authorization.slice(7).trim() : (header("x-api-key") ?? own);
-  const principal = token === undefined ? undefined : await identity.authenticate(token);
+  if (token === undefined) throw unauthenticated(false);
+  return identity.remembered(token) ?? lookedUp(identity, token);
+}
+
+async function lookedUp(identity: Pick<Identity, "authenticate">, token: string): Promise<Principal> {
+  const principal = await identity.authenticate(token);
   if (principal) return principal;
-  throw unauthenticated(token !== undefined);
+  throw unauthenticated(true);
 }

@@ -1,6 +1,6 @@
 // Responses that go on when their request was answered, and events of stored responses.
 import type { ServerResponse } from "node:http";
-import { pooledId } from "../../gateway/ids.ts";
+import { newId } from "../../store/index.ts";
 import { programOf } from "../../gateway/protocols/program.ts";
 import type { State } from "../../gateway/protocols/responses/call.ts";
 import { decodeCall } from "../../gateway/protocols/responses/decode.ts";
@@ -40,7 +40,7 @@ export async function serveBackground(
     const wishes = wishesOf(request.headers);
     const principal = await serving.stillAuthenticated();
     held.add(bytes.length);
-    const told: Told = { call, id: pooledId("call"), createdMs: Date.now() };
+    const told: Told = { call, id: newId("call"), createdMs: Date.now() };
     const owner = ownerOf(principal);
     const { retentionDays: keptDays } = await stored.storage.of(owner.project);
     started = await stored.background.start({

@@ -110,7 +110,10 @@ export async function readBody(request: IncomingMessage, options: ReadOptions): 
     throw error;
   }
   const taker = new Taker(options, decompress !== undefined);
-  const bytes = await (request.complete ? readAtOnce(request, taker) : readAsItComes(request, taker));
+  // A request is told of with its head. What came in the same packet is there once the parser has gone on to its end.
+  if (!request.complete) await undefined;
+  if (request.destroyed) throw clientGone();
+  const bytes = request.complete ? readAtOnce(request, taker) : await readAsItComes(request, taker);
   if (!decompress) return bytes;
   const inside = new Taker(options, false);
   await decompress(bytes, (piece) => inside.take(piece));
@@ -219,11 +222,11 @@ export const protocolJson: JsonBounds = {
 
 /** Bytes that were metered, as text and parsed. A large body takes several turns of the event loop. Throws 400. */
 export async function parseBytes(bytes: Buffer): Promise<{ text: string; json: unknown }> {
-  await between(bytes.length);
+  if (isLarge(bytes)) await nextTurn();
   const text = bytes.toString("utf8");
-  await between(bytes.length);
+  if (isLarge(bytes)) await nextTurn();
   const json = parseJson(text);
-  await between(bytes.length);
+  if (isLarge(bytes)) await nextTurn();
   return { text, json };
 }
 
@@ -249,5 +252,5 @@ export function parseJson(text: string): unknown {
 /** Bytes from which on a body is worked on in several turns of the event loop: each step over 32 MB takes tens of milliseconds. */
 const largeBytes = 512 * 1024;
 
-/** A turn of the event loop between two steps over a body, where it is large; undefined where it is not. */
-export const between = (bytes: number): Promise<void> | undefined => (bytes > largeBytes ? nextTurn() : undefined);
+/** Whether a body is so large that the event loop has a turn between two steps over it. */
+export const isLarge = ({ length }: Uint8Array): boolean => length > largeBytes;

@@ -6,7 +6,7 @@ import { pipeline } from "node:stream/promises";
 import { getRequestListener } from "@hono/node-server";
 import { LineshaftError } from "../../errors/index.ts";
 import { assertAuthorised } from "../../governance/index.ts";
-import { pooledId } from "../../gateway/ids.ts";
+import { newId } from "../../store/index.ts";
 import { createApi } from "../app.ts";
 import { Batches } from "../../gateway/batches/runner.ts";
 import { asLineshaftError, storageFull } from "../../gateway/errors.ts";
@@ -33,6 +33,7 @@ export function createServer(dependencies: ServerDependencies): Server {
   stored.begin();
   const batches = new Batches({ ...dependencies, stored });
   batches.begin();
+  const served = { ...dependencies, stored, batches };
   const api = createApi({ ...dependencies, stored }, bodies);
   const listener = getRequestListener(api.fetch, { overrideGlobalObjects: false });
   const server = createHttpServer(
@@ -49,7 +50,7 @@ export function createServer(dependencies: ServerDependencies): Server {
       const protocol = route?.protocol ?? protocolOf(path, request.headers);
       if (answeredAtEdge(request, response, { path, protocol })) return;
       if (protocol) {
-        const requestId = pooledId("req");
+        const requestId = newId("req");
         const told = (error: unknown): LineshaftError => {
           const failure = explained(asLineshaftError(error), dependencies.storage);
           if (failure.code === "internal_error")
@@ -57,7 +58,7 @@ export function createServer(dependencies: ServerDependencies): Server {
           return failure;
         };
         const exchange = { request, response, requestId, protocol, path, query, explained: told };
-        serveProtocol({ ...dependencies, stored, batches }, bodies, exchange, route).catch((error: unknown) =>
+        serveProtocol(served, bodies, exchange, route).catch((error: unknown) =>
           sendError(response, protocol, told(error), requestId),
         );
         return;
@@ -105,7 +106,8 @@ async function serveProtocol(
     return typeof value === "string" ? value : undefined;
   };
   const authenticated = () => authenticate(dependencies.identity, header, ownKey(protocol, header, query));
-  const principal = await authenticated();
+  const authenticating = authenticated();
+  const principal = authenticating instanceof Promise ? await authenticating : authenticating;
   const stillAuthenticated = () => (dependencies.identity.isConfirmed(principal) ? principal : authenticated());
   if (route?.call && gone) {
     const held = bodies.open(principal.key);
@@ -113,7 +115,7 @@ async function serveProtocol(
     const { gateway, stored } = dependencies;
     const received = { route: route.call, model: decodePath(route.names["model"]), path, query };
     try {
-      return await serveCall({
+      await serveCall({
         gateway,
         stored,
         protocol,
@@ -130,6 +132,7 @@ async function serveProtocol(
     } finally {
       held.release();
     }
+    return;
   }
   if (route?.question) {
     const { question, names } = route;

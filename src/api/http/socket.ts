@@ -6,7 +6,7 @@ import type { Duplex } from "node:stream";
 import { WebSocketServer } from "ws";
 import { LineshaftError } from "../../errors/index.ts";
 import { asLineshaftError } from "../../gateway/errors.ts";
-import { pooledId } from "../../gateway/ids.ts";
+import { newId } from "../../store/index.ts";
 import { responses } from "../../gateway/protocols/responses/index.ts";
 import { shuttingDown } from "../../gateway/refusals.ts";
 import type { ResponsesState } from "../../gateway/responses/state.ts";
@@ -145,7 +145,7 @@ function refuse(socket: Duplex, failure: LineshaftError): void {
   if (socket.destroyed) return;
   const body = responses.error(failure, "body");
   const headers = {
-    [responses.requestIdHeader]: pooledId("req"),
+    [responses.requestIdHeader]: newId("req"),
     "content-type": "application/json; charset=utf-8",
     "content-length": String(Buffer.byteLength(body)),
     connection: "close",

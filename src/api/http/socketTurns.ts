@@ -1,9 +1,10 @@
 // The turns of one WebSocket: a frame's body goes the way of every body, and its events leave as frames. A response that is not stored
 // (`store: false`) is kept in the connection alone, so that the next turn can go on from it; a turn that fails drops it.
 import type { IncomingHttpHeaders } from "node:http";
+import { nextTurn } from "../../bounded/index.ts";
 import { assertAuthorised } from "../../governance/index.ts";
 import type { Principal } from "../../governance/types.ts";
-import { pooledId } from "../../gateway/ids.ts";
+import { newId } from "../../store/index.ts";
 import { programOf } from "../../gateway/protocols/program.ts";
 import type { Earlier } from "../../gateway/protocols/responses/call.ts";
 import { decodeCall } from "../../gateway/protocols/responses/decode.ts";
@@ -16,7 +17,7 @@ import { ownerOf, type ResponsesState } from "../../gateway/responses/state.ts";
 import type { Gateway } from "../../gateway/types.ts";
 import { limits as gatewayLimits } from "../../gateway/limits.ts";
 import type { LineshaftError } from "../../errors/index.ts";
-import { between, parseBody, type BodyBudget, type HeldBody } from "./bodies.ts";
+import { isLarge, parseBody, type BodyBudget, type HeldBody } from "./bodies.ts";
 import { wishesOf } from "./wishes.ts";
 
 type Json = Record<string, unknown>;
@@ -81,8 +82,8 @@ export class SocketTurns {
     try {
       // The bytes are those of a frame and not of a body, so no engine is sent them.
       const call = decodeCall(body, undefined, { keeps, earlier });
-      await between(bytes.length);
-      const told: Told = { call, id: pooledId("call"), createdMs: Date.now() };
+      if (isLarge(bytes)) await nextTurn();
+      const told: Told = { call, id: newId("call"), createdMs: Date.now() };
       const encode = responses.events(told);
       if (generates) {
         const program = programOf(headers);

@@ -1,7 +1,8 @@
 // The token path over node:http: a JSON body in, an answer or a stream of events out, in the shapes of the request's protocol. It stands
 // off the web framework, because it runs for every call and every token, and each layer would cost that often.
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { pooledId } from "../../gateway/ids.ts";
+import { nextTurn } from "../../bounded/index.ts";
+import { newId } from "../../store/index.ts";
 import { programOf } from "../../gateway/protocols/program.ts";
 import type { Protocol, ReceivedRequest, Told } from "../../gateway/protocols/types.ts";
 import { clientGone } from "../../gateway/refusals.ts";
@@ -10,8 +11,8 @@ import { ownerOf } from "../../gateway/responses/state.ts";
 import type { AnswerChunk, CallAnswer } from "../../gateway/types.ts";
 import { asLineshaftError } from "../../gateway/errors.ts";
 import { limits } from "../limits.ts";
-import { between, parseBytes, protocolJson, readBody, type HeldBody } from "./bodies.ts";
 import { asksForBackground, serveBackground } from "./background.ts";
+import { isLarge, parseBytes, protocolJson, readBody, type HeldBody } from "./bodies.ts";
 import { drained } from "./drained.ts";
 import { sendJson } from "./respond.ts";
 import type { Serving } from "./serving.ts";
@@ -36,11 +37,17 @@ export async function readJson(
   return { bytes, ...(await parseBytes(bytes)) };
 }
 
-/** Serves one call. Throws LineshaftError while nothing was answered yet; afterwards never. */
-export async function serveCall(serving: Serving): Promise<void> {
-  const { protocol, stored, request, held } = serving;
-  const body = await readJson(request, held);
-  if (!protocol.stateful) return serveBody(serving, body, undefined);
+/** Serves one call. Rejects with LineshaftError while nothing was answered yet; afterwards never. */
+export function serveCall(serving: Serving): Promise<void> {
+  const body = readJson(serving.request, serving.held);
+  return body.then((read) =>
+    serving.protocol.stateful ? serveStateful(serving, read) : serveBody(serving, read, undefined),
+  );
+}
+
+/** A call that may go on from earlier ones. */
+async function serveStateful(serving: Serving, body: Awaited<ReturnType<typeof readJson>>): Promise<void> {
+  const { stored, held } = serving;
   const owner = ownerOf(await serving.stillAuthenticated());
   const keeps = await stored.keeps(body.json, owner);
   const earlier = await stored.before(body.json, owner, (bytes) => held.add(bytes));
@@ -66,11 +73,12 @@ async function serveBody(
     ...body,
     ...(state && { state }),
   });
-  await between(body.bytes.length);
+  if (isLarge(body.bytes)) await nextTurn();
   const program = programOf(request.headers);
   const wishes = wishesOf(request.headers);
-  const principal = await serving.stillAuthenticated();
-  const told: Told = { call: asked, id: pooledId("call"), createdMs: Date.now() };
+  const still = serving.stillAuthenticated();
+  const principal = still instanceof Promise ? await still : still;
+  const told: Told = { call: asked, id: newId("call"), createdMs: Date.now() };
   const early = asked.stream ? waitingStreams.open((begins) => writeEarly(serving, told, begins)) : () => false;
   let answer: CallAnswer;
   try {

@@ -1,5 +1,5 @@
 // Shared by all parts of the fixture: its currency, its two models with their prices, and ids and times from a seed.
-import { newId, type IdPrefix } from "../../store/ids.ts";
+import { leastId, type IdPrefix } from "../../store/ids.ts";
 import type { Random } from "./random.ts";
 
 export const minute = 60_000;
@@ -20,6 +20,8 @@ export const priceOf = (model: string, prompt: number, cached: number, output: n
 };
 
 export const idOf = (random: Random, prefix: IdPrefix, at: number): string =>
-  newId(prefix, Math.floor(at), Buffer.from(Array.from({ length: 11 }, () => random.whole(0, 255))));
+  leastId(prefix, Math.floor(at)).replace(/0{11}$/, (zeros) =>
+    Array.from(zeros, () => random.whole(0, 31).toString(32)).join(""),
+  );
 export const iso = (at: number) => new Date(at).toISOString();
 export const tenth = (value: number) => Math.round(value * 10) / 10;

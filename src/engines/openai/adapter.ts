@@ -10,7 +10,7 @@ import { fieldsOfSoftware, type Software } from "../wire/chat/fields.ts";
 import { askForProgress, countsProgress } from "../wire/progress.ts";
 import { limits } from "../limits.ts";
 import { EngineError } from "../types.ts";
-import type { Shape } from "../asked.ts";
+import type { CompletionShape, Shape } from "../asked.ts";
 import type {
   Capabilities,
   EndpointBounds,
@@ -63,6 +63,8 @@ class OpenAiEngine implements Engine {
   #owner: unknown;
   /** The first look at what it is. Calls wait for it, because what they must carry depends on it. */
   #looked: Promise<void> | undefined;
+  /** Whether it has answered a look. */
+  #isKnown = false;
 
   constructor(options: OpenAiEngineOptions) {
     this.#url = options.url;
@@ -125,7 +127,7 @@ class OpenAiEngine implements Engine {
     const mine = listed.find((model) => model?.["id"] === this.#model);
     // A provider's list says who owns a model, which is not what serves it.
     if (mine && !this.#preset) await this.#become(mine, signal);
-    this.#looked = Promise.resolve();
+    this.#isKnown = true;
     return { models: listed.map((model) => model?.["id"]).filter((id) => typeof id === "string"), mine };
   }
 
@@ -162,13 +164,26 @@ class OpenAiEngine implements Engine {
     };
   }
 
-  async open(request: EngineRequest, signal?: AbortSignal): Promise<EngineAnswer> {
-    await (this.#looked ??= this.#firstLook());
+  open(request: EngineRequest, signal?: AbortSignal): Promise<EngineAnswer> {
+    if (this.#isKnown) return this.#open(request, signal);
+    return (this.#looked ??= this.#firstLook()).then(() => this.#open(request, signal));
+  }
+
+  #open(request: EngineRequest, signal: AbortSignal | undefined): Promise<EngineAnswer> {
     const input = inputWireOf(request.shape);
     if (input) return this.#openInput(request, input, signal);
     const shape = completionShapeOf(request);
     const body: EngineRequest["body"] = { ...request.body };
-    await this.#prepare(shape, body, request, signal);
+    if (!this.#server) return this.#send(shape, body, request, signal);
+    return this.#prepare(shape, body, request, signal).then(() => this.#send(shape, body, request, signal));
+  }
+
+  #send(
+    shape: CompletionShape,
+    body: EngineRequest["body"],
+    { source }: EngineRequest,
+    signal: AbortSignal | undefined,
+  ): Promise<EngineAnswer> {
     if (body.stream === true)
       // Always asked for, because the bill needs it. A client that did not ask is not shown it.
       body["stream_options"] = { ...(body["stream_options"] as object | undefined), include_usage: true };
@@ -185,7 +200,7 @@ class OpenAiEngine implements Engine {
       bounds: this.#bounds,
       body,
       stream: body.stream === true,
-      source: request.source,
+      source,
       signal,
       progress,
       saysAs: this.#preset && shape,

@@ -104,7 +104,7 @@ class Exchange implements EngineAnswer {
   readonly #pulled: number | undefined;
   /** Undefined where the engine does not count while it streams. */
   readonly #progress: OutputProgress | undefined;
-  #answer: Promise<EngineChunk> | undefined;
+  #answer: EngineChunk | Promise<EngineChunk> | undefined;
   #reported: Usage | undefined;
   #timings: Timings = {};
   /** Characters of the answer that passed, and how many of them after the reported output last grew. */
@@ -138,7 +138,7 @@ class Exchange implements EngineAnswer {
     return this.#chunks;
   }
 
-  whole(): Promise<EngineChunk> {
+  whole(): EngineChunk | Promise<EngineChunk> {
     return (this.#answer ??= this.#readWhole());
   }
 
@@ -252,19 +252,39 @@ class Exchange implements EngineAnswer {
       });
   }
 
-  async #readWhole(): Promise<EngineChunk> {
+  #readWhole(): EngineChunk | Promise<EngineChunk> {
+    let isLater = false;
     try {
-      const text = await readText(this.#response, limits.answerBytes);
-      if (text.length > limits.largeTextCharacters) await nextTurn();
+      const text = readText(this.#response, limits.answerBytes);
+      if (typeof text !== "string" || text.length > limits.largeTextCharacters) {
+        isLater = true;
+        return this.#readLater(text);
+      }
+      return this.#noteWhole(parseChunk(text, this.#reading), text.length);
+    } finally {
+      if (!isLater) this.#over = true;
+    }
+  }
+
+  /** An answer that has not come to its end, or is so large that other calls have their turns between the steps over it. */
+  async #readLater(coming: string | Promise<string>): Promise<EngineChunk> {
+    try {
+      const text = await coming;
+      const isLarge = text.length > limits.largeTextCharacters;
+      if (isLarge) await nextTurn();
       const data = parseChunk(text, this.#reading);
-      if (text.length > limits.largeTextCharacters) await nextTurn();
-      if (!this.#wire.isAnswer(data)) throw invalidAnswer(`it is no answer of the API "${this.#wire.shape}"`);
-      const chunk = this.#note(data, text.length);
-      this.#whole = true;
-      return chunk;
+      if (isLarge) await nextTurn();
+      return this.#noteWhole(data, text.length);
     } finally {
       this.#over = true;
     }
+  }
+
+  #noteWhole(data: Record<string, unknown>, characters: number): EngineChunk {
+    if (!this.#wire.isAnswer(data)) throw invalidAnswer(`it is no answer of the API "${this.#wire.shape}"`);
+    const chunk = this.#note(data, characters);
+    this.#whole = true;
+    return chunk;
   }
 
   /** Reads a chunk or a whole answer; takes usage, timings and counts out of it. `text` is its JSON as it came, of the length `bytes`. */

@@ -100,24 +100,62 @@ async function readStart(response: EgressResponse, mostBytes: number): Promise<s
 /** Memory that a byte of a whole answer takes while it is read: the pieces, and at the end the whole, its text and its values. */
 const heldPerByte = 4;
 
-/** A whole body as text. Throws EngineError past the bound of bytes or of JSON values, and reads no further then. */
-export async function readText(response: EgressResponse, mostBytes: number): Promise<string> {
-  const pieces: Uint8Array[] = [];
-  const { jsonDepth: depth, jsonValues: values, jsonNumbers: numbers } = limits;
-  const meter = new JsonMeter({ depth, values, numbers });
-  let bytes = 0;
-  const held = processMemory.open();
+/**
+ * A whole body as text, at once where all of it has come. Throws EngineError past the bound of bytes or of JSON values, and reads no further
+ * then.
+ */
+export function readText(response: EgressResponse, mostBytes: number): string | Promise<string> {
+  const pieces = response.body.now();
+  if (!pieces) return readTextAsItComes(response, mostBytes);
+  const whole = new WholeText(mostBytes);
   try {
-    for await (const piece of response.body) {
-      bytes += piece.length;
-      if (bytes > mostBytes) throw invalidAnswer(`it is longer than ${mostBytes} bytes`);
-      held.add("answers", heldPerByte * piece.length, false);
-      countJson(meter, piece);
-      pieces.push(piece);
-    }
-    return Buffer.concat(pieces).toString("utf8");
+    for (const piece of pieces) whole.add(piece);
+    return whole.text();
   } finally {
-    held.release();
+    whole.release();
+  }
+}
+
+async function readTextAsItComes(response: EgressResponse, mostBytes: number): Promise<string> {
+  const whole = new WholeText(mostBytes);
+  try {
+    for await (const piece of response.body) whole.add(piece);
+    return whole.text();
+  } finally {
+    whole.release();
+  }
+}
+
+/** The pieces of a body, within its bounds. */
+class WholeText {
+  readonly #mostBytes: number;
+  readonly #pieces: Uint8Array[] = [];
+  readonly #meter: JsonMeter;
+  readonly #held = processMemory.open();
+  #bytes = 0;
+
+  constructor(mostBytes: number) {
+    const { jsonDepth: depth, jsonValues: values, jsonNumbers: numbers } = limits;
+    this.#meter = new JsonMeter({ depth, values, numbers });
+    this.#mostBytes = mostBytes;
+  }
+
+  add(piece: Uint8Array): void {
+    this.#bytes += piece.length;
+    if (this.#bytes > this.#mostBytes) throw invalidAnswer(`it is longer than ${this.#mostBytes} bytes`);
+    this.#held.add("answers", heldPerByte * piece.length, false);
+    countJson(this.#meter, piece);
+    this.#pieces.push(piece);
+  }
+
+  text(): string {
+    const [first] = this.#pieces;
+    const whole = this.#pieces.length === 1 ? first! : Buffer.concat(this.#pieces);
+    return Buffer.from(whole.buffer, whole.byteOffset, whole.byteLength).toString("utf8");
+  }
+
+  release(): void {
+    this.#held.release();
   }
 }
 

@@ -4,7 +4,7 @@ import { processMemory } from "../../bounded/index.ts";
 import { LineshaftError } from "../../errors/index.ts";
 import type { Principal } from "../../governance/types.ts";
 import { asLineshaftError } from "../errors.ts";
-import { pooledId } from "../ids.ts";
+import { newId } from "../../store/index.ts";
 import { limits } from "../limits.ts";
 import { routeOf } from "../protocols/registry.ts";
 import type { Protocol, Told } from "../protocols/types.ts";
@@ -38,8 +38,8 @@ export async function serveLine(
 ): Promise<void> {
   const { lines } = parts;
   const { protocol, call } = routeOf("POST", endpoint)!;
-  const id = pooledId("call");
-  const requestId = pooledId("req");
+  const id = newId("call");
+  const requestId = newId("req");
   const held = processMemory.open();
   /** Text of the answer that was written; undefined until one was. */
   let written: string | undefined;

@@ -1,6 +1,6 @@
 // Figures over the calls of a range, for the overview; their definitions stand in docs/api.md. Calls count by their start. They are
 // found by their ids, which begin with their time, so that one index serves every range.
-import { newId, type Queryable } from "../../store/index.ts";
+import { leastId, type Queryable } from "../../store/index.ts";
 import type { Reach } from "../../governance/index.ts";
 
 /** Half open: `from` counts, `to` does not. */
@@ -104,6 +104,6 @@ export async function callSeries(db: Queryable, reach: Reach, range: Range, step
 
 /** Ids that the first calls of the range's ends could have. */
 function idsOf({ from, to }: Range): [string, string] {
-  const firstIdAt = (moment: Date) => newId("call", moment.getTime(), Buffer.alloc(11));
+  const firstIdAt = (moment: Date) => leastId("call", moment.getTime());
   return [firstIdAt(from), firstIdAt(to)];
 }

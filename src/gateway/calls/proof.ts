@@ -1,5 +1,5 @@
 // The gateway's records of attempts, summed up for the proof of the ledger, which compares them with settlements (ledger/proof/records.ts).
-import { newId } from "../../store/index.ts";
+import { leastId } from "../../store/index.ts";
 import { bucketOf, checksumOf, type RecordProof } from "../../ledger/index.ts";
 
 const within = "($1::text is null or id >= $1) and ($2::text is null or id <= $2)";
@@ -94,7 +94,7 @@ export const recordProof: RecordProof = {
       return (await client.query<Unequal>(unequalOf(ofAttempts), [first, last])).rows;
     }
     const { rows: now } = await client.query<{ now: Date }>("select now()");
-    const recent = newId("call", now[0]!.now.getTime() - callEndedMs, Buffer.alloc(11));
+    const recent = leastId("call", now[0]!.now.getTime() - callEndedMs);
     const { rows: buckets } = await client.query<{ bucket: number }>(unequalBuckets, [recent]);
     const old =
       buckets.length === 0

@@ -1,6 +1,6 @@
 // Requests for conversations, in OpenAI's shapes. What belongs to another project is answered as what is not there.
 import { LineshaftError } from "../../errors/index.ts";
-import { pooledId } from "../ids.ts";
+import { newId } from "../../store/index.ts";
 import { limits } from "../limits.ts";
 import { checkItems, kindOf } from "../protocols/responses/items.ts";
 import { labelsOf } from "./labels.ts";
@@ -32,7 +32,7 @@ async function createConversation({ stored, principal, json }: Questioned): Answ
   const added = itemsOf(items ?? []);
   const owner = ownerOf(principal);
   await stored.storage.makeSure(owner.project);
-  const made = await stored.conversations.create(owner, pooledId("conv"), labels);
+  const made = await stored.conversations.create(owner, newId("conv"), labels);
   if (added.length > 0) await stored.conversations.add(owner.project, made.id, added);
   return { json: conversationShown(made) };
 }
@@ -119,7 +119,7 @@ function itemsOf(given: unknown): Json[] {
   return items.map((item) => {
     const type = kindOf(item);
     if (type === "item_reference") throw invalidAt("items", "must hold the items themselves, not references to them.");
-    const id = typeof item["id"] === "string" ? item["id"] : pooledId("item");
+    const id = typeof item["id"] === "string" ? item["id"] : newId("item");
     const { content } = item;
     const part = item["role"] === "assistant" ? "output_text" : "input_text";
     return {

@@ -4,9 +4,8 @@
 import { LineshaftError } from "../../errors/index.ts";
 import type { Seal } from "../../governance/index.ts";
 import type { Principal } from "../../governance/types.ts";
-import type { Database } from "../../store/index.ts";
+import { newId, type Database } from "../../store/index.ts";
 import type { Logger } from "../../telemetry/index.ts";
-import { pooledId } from "../ids.ts";
 import { limits } from "../limits.ts";
 import { kindOf } from "../protocols/responses/items.ts";
 import type { Earlier } from "../protocols/responses/call.ts";
@@ -36,7 +35,7 @@ export class ResponsesState {
     this.store = new ResponseStore({ db, seal });
     this.conversations = new Conversations({ db, seal });
     this.storage = new ResponseStorage(db);
-    const rows = new BackgroundRows({ db, seal, process: pooledId("req") });
+    const rows = new BackgroundRows({ db, seal, process: newId("req") });
     this.background = new BackgroundResponses({ rows, log });
     this.#log = log;
   }
@@ -138,7 +137,7 @@ export class ResponsesState {
     references: ReadonlyMap<string, Json>,
     count: CountBytes,
   ): Promise<Brought> {
-    const by = pooledId("req");
+    const by = newId("req");
     const locked = await this.conversations.lock(project, id, by);
     if (locked === "missing") throw conversationNotFound(id);
     if (locked === "held")

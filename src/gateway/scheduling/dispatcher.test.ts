@@ -41,7 +41,7 @@ describe("waiting", () => {
     expect(first.chosen.endpoint).toBe("one");
     await at.dispatcher.place(call("b"), never);
     let placed = false;
-    const third = at.dispatcher.place(call("c"), never).then(() => (placed = true));
+    const third = Promise.resolve(at.dispatcher.place(call("c"), never)).then(() => (placed = true));
     await settled();
     expect([placed, at.dispatcher.snapshot().queued]).toEqual([false, 1]);
     at.dispatcher.ended("a", { reason: "done" });
@@ -77,16 +77,19 @@ describe("waiting", () => {
 
   test("refusals say what is wrong and when to come back", async () => {
     using at = stage();
-    await expect(at.dispatcher.place(call("a"), never)).rejects.toMatchObject({ status: 503, code: "no_endpoint" });
+    await expect(async () => at.dispatcher.place(call("a"), never)).rejects.toMatchObject({
+      status: 503,
+      code: "no_endpoint",
+    });
     at.add("one");
     const late = call("b", { deadlineMs: performance.now() - 1 });
-    await expect(at.dispatcher.place(late, never)).rejects.toMatchObject({
+    await expect(async () => at.dispatcher.place(late, never)).rejects.toMatchObject({
       status: 429,
       code: "deadline_unreachable",
       retryAfterSeconds: expect.any(Number),
     });
     const long = call("c", { promptTokens: 1_000_000 });
-    await expect(at.dispatcher.place(long, never)).rejects.toMatchObject({
+    await expect(async () => at.dispatcher.place(long, never)).rejects.toMatchObject({
       status: 400,
       code: "context_length_exceeded",
     });

@@ -23,7 +23,9 @@ import {
   tickMs,
 } from "../../scheduler/index.ts";
 import type { Alarms, Logger, Metrics } from "../../telemetry/index.ts";
+import type { LineshaftError } from "../../errors/index.ts";
 import { notPlaced, whyAborted } from "../refusals.ts";
+import type { Soon } from "../soon.ts";
 import { EndpointFeed } from "./endpointFeed.ts";
 import { KvHinter } from "./hints.ts";
 
@@ -50,7 +52,11 @@ interface CallEnding {
 /** A call from `place` to `ended`. */
 interface UnderWay {
   call: Call;
-  /** Resolves or rejects the wait for a place; undefined once that has happened. */
+  /** What was decided of it, until its caller has it. */
+  decided: { decision: Decision; refusal?: undefined } | { decision?: undefined; refusal: LineshaftError } | undefined;
+  /** It has its place. */
+  isPlaced: boolean;
+  /** Resolves or rejects the wait for a place; undefined while nothing waits. */
   waiter: PromiseWithResolvers<Decision> | undefined;
   /** The endpoint that holds its program's older state, which this call's new state supersedes. */
   superseded: string | undefined;
@@ -117,24 +123,49 @@ export class Dispatcher {
   }
 
   /**
-   * Waits for the call's turn and answers where it goes. Throws LineshaftError when it is refused or no longer wanted; then
-   * nothing is left of it. After an answer, `ended` must be called exactly once.
+   * Where the call goes: at once where its turn has come, else once it comes. Throws LineshaftError when it is refused or no longer wanted,
+   * and nothing is left of it then. After an answer, `ended` must be called exactly once.
    */
-  async place(call: Call, signal: AbortSignal): Promise<Decision> {
+  place(call: Call, signal: AbortSignal): Soon<Decision> {
     if (signal.aborted) throw whyAborted(signal);
-    const waiter = Promise.withResolvers<Decision>();
-    const entry: UnderWay = { call, waiter, superseded: undefined, onSplit: undefined, early: [] };
+    const entry: UnderWay = {
+      call,
+      decided: undefined,
+      isPlaced: false,
+      waiter: undefined,
+      superseded: undefined,
+      onSplit: undefined,
+      early: [],
+    };
     this.#underWay.set(call.id, entry);
+    try {
+      this.#carryOut(this.#scheduler.decide(call, performance.now()));
+    } catch (error) {
+      this.#underWay.delete(call.id);
+      throw error;
+    }
+    const { decided } = entry;
+    if (!decided) return this.#turn(entry, signal);
+    if (decided.decision) return decided.decision;
+    this.#underWay.delete(call.id);
+    throw decided.refusal;
+  }
+
+  /** Waits for the turn of a call that is queued. */
+  async #turn(entry: UnderWay, signal: AbortSignal): Promise<Decision> {
+    const { id } = entry.call;
+    const waiter = (entry.waiter = Promise.withResolvers<Decision>());
     const withdraw = () => {
-      this.#apply({ type: "call_withdrawn", call: call.id });
+      this.#apply({ type: "call_withdrawn", call: id });
+      // From here on a place that is found for it is given back.
+      this.#underWay.delete(id);
       waiter.reject(whyAborted(signal));
     };
     signal.addEventListener("abort", withdraw, { once: true });
     try {
-      this.#carryOut(this.#scheduler.decide(call, performance.now()));
       return await waiter.promise;
     } catch (error) {
-      this.#underWay.delete(call.id);
+      this.#underWay.delete(id);
       throw error;
     } finally {
       signal.removeEventListener("abort", withdraw);
@@ -224,7 +255,7 @@ export class Dispatcher {
           this.#placed(action.call, action.decision);
           break;
         case "refuse":
-          this.#underWay.get(action.call)?.waiter?.reject(notPlaced(action));
+          this.#refused(action);
           break;
         case "kv":
           if (!this.#supersedes(action)) void this.#hinter.send(action.endpoint, action);
@@ -256,13 +287,22 @@ export class Dispatcher {
 
   #placed(call: string, decision: Decision): void {
     const entry = this.#underWay.get(call);
-    if (!entry?.waiter) {
+    if (!entry || entry.isPlaced) {
       // The call no longer waits for its place, so its load is released.
       this.#apply({ type: "call_ended", call, reason: "cancelled" });
       return;
     }
-    entry.waiter.resolve(decision);
-    entry.waiter = undefined;
+    entry.isPlaced = true;
+    if (entry.waiter) entry.waiter.resolve(decision);
+    else entry.decided = { decision };
+  }
+
+  #refused(action: Extract<SchedulerAction, { type: "refuse" }>): void {
+    const entry = this.#underWay.get(action.call);
+    if (!entry || entry.isPlaced) return;
+    const refusal = notPlaced(action);
+    if (entry.waiter) entry.waiter.reject(refusal);
+    else entry.decided = { refusal };
   }
 
   /** Whether a drop gives up a state that a call's new state supersedes. Such a drop waits until the new state exists. */

@@ -6,6 +6,7 @@ import { type Call, type Decision, ExpectedOutputs } from "../../scheduler/index
 import { type Candidates, exclusionsOf } from "../candidates.ts";
 import { firstTokenBound } from "../firstToken.ts";
 import { limits } from "../limits.ts";
+import type { Soon } from "../soon.ts";
 import type { AdmittedAttempt, CallState, Placement, Step } from "../state.ts";
 import { decisionRecord } from "./decision.ts";
 import type { Dispatcher } from "./dispatcher.ts";
@@ -24,32 +25,34 @@ export class Placer {
   }
 
   /**
-   * Waits for the attempt's turn at one of the candidates that it has not tried. Throws LineshaftError when it is refused, or is not wanted
-   * any more.
+   * The attempt's place at one of the candidates that it has not tried, at once where its turn has come. Throws LineshaftError when it is
+   * refused, or is not wanted any more.
    */
-  async place(call: CallState, attempt: AdmittedAttempt, step: Step): Promise<Placement> {
-    const { model, prompt, candidates, tried } = step;
-    const asked = this.#asked(call, model, attempt, { ...prompt, promptTokens: fittedTokens(prompt, candidates) });
+  place(call: CallState, attempt: AdmittedAttempt, step: Step): Soon<Placement> {
+    const asked = this.#asked(call, attempt, step);
     // Every round that does not return excludes one more endpoint.
     for (;;) {
-      const decision = await this.#decision(
-        { ...asked, avoid: [...tried, ...candidates.excluded.keys()] },
-        call,
-        candidates,
-      );
-      try {
-        const placement = this.#placement(decision, attempt, step, call);
-        if (placement) return placement;
-      } catch (error) {
-        this.#dispatcher.ended(attempt.id, { reason: "failed" });
-        throw error;
-      }
-      this.#dispatcher.ended(attempt.id, { reason: "failed" });
+      const decision = this.#decision({ ...asked, avoid: avoidedBy(step) }, call, step.candidates);
+      if (decision instanceof Promise)
+        return decision.then((one) => this.#placedBy(one, attempt, step, call) ?? this.place(call, attempt, step));
+      const placement = this.#placedBy(decision, attempt, step, call);
+      if (placement) return placement;
     }
   }
 
+  /** Undefined, and given up, where an endpoint of the decision cannot take the request. */
+  #placedBy(decision: Decision, attempt: AdmittedAttempt, step: Step, call: CallState): Placement | undefined {
+    let placement: Placement | undefined;
+    try {
+      placement = this.#placement(decision, attempt, step, call);
+    } finally {
+      if (!placement) this.#dispatcher.ended(attempt.id, { reason: "failed" });
+    }
+    return placement;
+  }
+
   /** The attempt as the scheduler knows it. */
-  #asked(call: CallState, deployment: string, attempt: AdmittedAttempt, prompt: PromptFacts): Call {
+  #asked(call: CallState, attempt: AdmittedAttempt, { model: deployment, prompt, candidates }: Step): Call {
     const { request } = call;
     const program = programKey(request);
     return {
@@ -57,7 +60,7 @@ export class Placer {
       tenant: request.principal.organisation,
       sender: request.principal.key,
       deployment,
-      promptTokens: prompt.promptTokens,
+      promptTokens: fittedTokens(prompt, candidates),
       prompt: prompt.blocks,
       outputTokens: this.#outputs.of(deployment, attempt.most.outputTokens),
       ...(program !== undefined && { program }),
@@ -68,10 +71,8 @@ export class Placer {
   }
 
   /** The scheduler's decision. A refusal for want of an endpoint names those that were passed over. */
-  async #decision(asked: Call, { signal }: CallState, { excluded }: Candidates): Promise<Decision> {
-    try {
-      return await this.#dispatcher.place(asked, signal);
-    } catch (error) {
+  #decision(asked: Call, { signal }: CallState, { excluded }: Candidates): Soon<Decision> {
+    const refused = (error: unknown): never => {
       if (!(error instanceof LineshaftError) || error.code !== "no_endpoint" || excluded.size === 0) throw error;
       const { status, code, message, hint, retryAfterSeconds } = error;
       throw new LineshaftError({
@@ -82,6 +83,12 @@ export class Placer {
         retryAfterSeconds,
         cause: error,
       });
+    };
+    try {
+      const decision = this.#dispatcher.place(asked, signal);
+      return decision instanceof Promise ? decision.catch(refused) : decision;
+    } catch (error) {
+      return refused(error);
     }
   }
 
@@ -103,7 +110,7 @@ export class Placer {
       endpoint,
       shape: { answer, prefill: prefillCall },
       decision: decisionRecord(decision, candidates.excluded),
-      bring: () => this.#dispatcher.bring(decision, programKey(request)),
+      bring: decision.bring && (() => this.#dispatcher.bring(decision, programKey(request))),
       predictedTokens: prompt.blocks.length === 0 ? undefined : (decision.prefill ?? decision.chosen).matchedTokens,
       expectedFirstTokenMs: decision.chosen.expectedTtftMs,
       firstTokenMostMs: firstTokenBound(answer, { setMs, decidedMs, longestMs: endpoint.longestFirstTokenMs }),
@@ -132,6 +139,12 @@ export class Placer {
     });
   }
 }
+
+const none: readonly string[] = [];
+
+/** Endpoints that the next placement passes over. */
+const avoidedBy = ({ tried, candidates: { excluded } }: Step): readonly string[] =>
+  tried.size === 0 && excluded.size === 0 ? none : [...tried, ...excluded.keys()];
 
 /**
  * Prompt tokens by which the call is placed. A guess refuses nothing: where it exceeds what every endpoint holds, the call goes to the

@@ -6,6 +6,7 @@ import type { RegisteredEndpoint } from "../../engines/index.ts";
 import { estimateTokens, shapeFor } from "../../engines/index.ts";
 import { ChainCache, type PromptBlocks, type Space, textWords } from "../../scheduler/index.ts";
 import type { ModelCall } from "../modelCall.ts";
+import type { Soon } from "../soon.ts";
 import type { CallRequest } from "../types.ts";
 import { spaceOf } from "./specs.ts";
 
@@ -27,23 +28,27 @@ export class PromptReader {
     this.#chains.forget(project);
   }
 
-  /** `knows`: the endpoint that served the program last, to be asked first. */
-  async read(
+  /** `knows`: the endpoint that served the program last, to be asked first. Of a single endpoint nothing is asked. */
+  read(
+    request: CallRequest,
+    program: string | undefined,
+    endpoints: readonly RegisteredEndpoint[],
+    knows: string | undefined,
+  ): Soon<PromptFacts> {
+    return endpoints.length < 2 ? guessed(request.asked) : this.#asked(request, program, endpoints, knows);
+  }
+
+  async #asked(
     request: CallRequest,
     program: string | undefined,
     endpoints: readonly RegisteredEndpoint[],
     knows: string | undefined,
   ): Promise<PromptFacts> {
-    const guess = (): PromptFacts => ({
-      promptTokens: promptGuess(request.asked),
-      counted: false,
-      tokens: undefined,
-      blocks: [],
-    });
-    if (endpoints.length < 2) return guess();
     const asked = await tokenized(request, endpoints, knows);
     const facts: PromptFacts =
-      asked === undefined ? guess() : { promptTokens: asked.count, counted: true, tokens: asked.tokens, blocks: [] };
+      asked === undefined
+        ? guessed(request.asked)
+        : { promptTokens: asked.count, counted: true, tokens: asked.tokens, blocks: [] };
     const spaces = new Map(endpoints.map((endpoint) => [spaceOf(endpoint).name, spaceOf(endpoint)]));
     for (const space of spaces.values()) {
       const words = wordsOf(space, request, facts.tokens);
@@ -52,6 +57,13 @@ export class PromptReader {
     return facts;
   }
 }
+
+const guessed = (asked: ModelCall): PromptFacts => ({
+  promptTokens: promptGuess(asked),
+  counted: false,
+  tokens: undefined,
+  blocks: [],
+});
 
 /** Tokens of a prompt as guessed from its text, at least 1. */
 export const promptGuess = ({ promptCharacters }: ModelCall): number => Math.max(1, estimateTokens(promptCharacters));

@@ -4,7 +4,7 @@
 import type { Usage } from "../../engines/index.ts";
 import { whyAborted } from "../refusals.ts";
 import type { AnswerChunk, CallAnswer, CallRequest } from "../types.ts";
-import type { NamedRoute } from "../modelRoutes.ts";
+import type { ModelRoute, NamedRoute } from "../modelRoutes.ts";
 import { Flight } from "./flight.ts";
 import type { KeptAnswers } from "./keptAnswers.ts";
 import { shareable, type Shareable } from "./policy.ts";
@@ -44,9 +44,15 @@ export class Sharing {
     this.#kept = kept;
   }
 
-  async call(request: CallRequest): Promise<CallAnswer> {
+  call(request: CallRequest): Promise<CallAnswer> {
     const { model, route } = this.#serves.routeOf(request);
-    const shared = route.cache && shareable(request, model, route);
+    if (!route.cache) return this.#serves.attempt(request);
+    return this.#shared(request, model, route);
+  }
+
+  /** Serves a call whose route allows sharing. */
+  async #shared(request: CallRequest, model: string, route: ModelRoute): Promise<CallAnswer> {
+    const shared = shareable(request, model, route);
     if (!shared) return this.#serves.attempt(request);
     const isKept = (shared.policy.keepSeconds ?? 0) > 0;
     const kept = isKept ? await this.#kept?.get(request.principal.project, shared.key) : undefined;

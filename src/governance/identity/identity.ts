@@ -71,15 +71,20 @@ export class Identity {
     this.#watch = new KeyWatch(options.db, (key) => this.#forget(key));
   }
 
+  /** The principal of a bearer token that was confirmed just now: what `authenticate` would answer without a question to the database. */
+  remembered(token: string): Principal | undefined {
+    if (!looksLikeSecret(token)) return undefined;
+    const known = this.#known.get(cacheKeyOf(token));
+    return known && known.confirmedAt + rememberMs > this.#now() ? known.principal : undefined;
+  }
+
   /** The principal of a bearer token; undefined for unknown, malformed and revoked ones alike. */
   async authenticate(token: string): Promise<Principal | undefined> {
     if (!looksLikeSecret(token)) return undefined;
-    // A whole SHA-256 is the cache's key: two tokens can never share an entry, and no token lies in it. The HMAC, which costs
-    // twenty times as much to make in Node, is needed only to look a token up.
-    const cacheKey = hash("sha256", token, "base64");
-    const known = this.#known.get(cacheKey);
+    const known = this.remembered(token);
+    if (known) return known;
+    const cacheKey = cacheKeyOf(token);
     const now = this.#now();
-    if (known && known.confirmedAt + rememberMs > now) return known.principal;
     if ((this.#unknown.get(cacheKey) ?? 0) > now) return undefined;
     const revocations = this.#revocations;
     let principal: Principal | undefined;
@@ -251,6 +256,12 @@ export class Identity {
     return rows[0] && keyOf(rows[0]);
   }
 }
+
+/**
+ * A whole SHA-256: two tokens can never share an entry, and no token lies in memory. The HMAC, which costs twenty times as much to make in
+ * Node, is needed only to look a token up.
+ */
+const cacheKeyOf = (token: string): string => hash("sha256", token, "base64");
 
 function keyOf(row: KeyRow): Key {
   return {

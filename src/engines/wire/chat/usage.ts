@@ -3,7 +3,7 @@
 import { limits } from "../../limits.ts";
 import { EngineError } from "../../types.ts";
 import type { Tier, Timings, Usage } from "../../types.ts";
-import { object, tokenCount } from "../values.ts";
+import { jsonLength, object, tokenCount } from "../values.ts";
 
 type Json = Record<string, unknown>;
 
@@ -84,14 +84,14 @@ export function timingsOf(answer: Json): Timings {
 export const estimateTokens = (characters: number): number => Math.ceil(characters / 4);
 
 /**
- * Characters of the prompt in a request's body, tools included. Of a large one the bytes that it came as, since writing 32 MB anew as
- * JSON keeps the event loop for tens of milliseconds.
+ * Characters of the prompt in a request's body, tools included. Of a large one the bytes that it came as, since a walk over the values of
+ * 32 MB keeps the event loop for milliseconds.
  */
 export function promptLength(body: Json, receivedBytes: number | undefined): number {
   if (receivedBytes !== undefined && receivedBytes > limits.largeBodyBytes) return receivedBytes;
   const prompt = body["messages"] ?? body["prompt"];
-  const text = typeof prompt === "string" ? prompt.length : JSON.stringify(prompt ?? "").length;
-  return text + (body["tools"] === undefined ? 0 : JSON.stringify(body["tools"]).length);
+  const text = typeof prompt === "string" ? prompt.length : jsonLength(prompt ?? "");
+  return text + jsonLength(body["tools"]);
 }
 
 /** Seconds of a Retry-After header, which is a number of seconds or a date. */

@@ -82,6 +82,7 @@ export abstract class OpenAiCall implements ModelCall {
 
   protected readonly body: CallBody;
   readonly received: Received | undefined;
+  #thinking: Thinking | undefined;
 
   constructor(body: CallBody, received: Received | undefined) {
     this.body = body;
@@ -123,8 +124,9 @@ export abstract class OpenAiCall implements ModelCall {
     return this.body["echo"] === true;
   }
 
+  /** Read once: the gateway asks for it at every step of a call. */
   get thinking(): Thinking {
-    return thinkingOf(this.body);
+    return (this.#thinking ??= thinkingOf(this.body));
   }
 
   get verbosity(): string | undefined {
