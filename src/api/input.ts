@@ -31,9 +31,8 @@ export const checkInput =
     if (method !== "GET" && method !== "HEAD" && Number(c.req.header("content-length") ?? 0) > 0) {
       const held = bodies.open(c.var.principal.key);
       try {
-        const bytes = await readBody(c.env.incoming, { mostBytes: limits.apiBodyBytes, json: apiJson, held });
+        const { bytes, text } = await readBody(c.env.incoming, { mostBytes: limits.apiBodyBytes, json: apiJson, held });
         if (isLarge(bytes)) await nextTurn();
-        const text = bytes.toString("utf8");
         const body = parseJson(text);
         if (isLarge(bytes)) await nextTurn();
         checkValues(body, { depth: limits.apiBodyDepth, values: limits.apiBodyValues, text: true });

@@ -46,6 +46,9 @@ test("what is counted is what parsing finds, wherever the bytes are cut", () => 
       if (depth > 0) expect(passed(text, { depth: depth - 1 }, piece)).toBe("depth");
       if (values > 0) expect(passed(text, { values: values - 1 }, piece)).toBe("values");
       if (numbers > 0) expect(passed(text, { numbers: numbers - 1 }, piece)).toBe("numbers");
+      new JsonMeter({ depth, values, numbers }).pushText(text);
+      if (values > 0)
+        expect(() => new JsonMeter({ depth, values: values - 1, numbers }).pushText(text)).toThrow(JsonBoundError);
     }),
     { numRuns: 300 },
   );
@@ -88,30 +91,51 @@ function sender() {
   });
   return request as typeof request & IncomingMessage;
 }
-const read = (request: IncomingMessage, budget = new BodyBudget()) =>
-  readBody(request, { mostBytes: 100_000, json: { depth: 5, values: 10, numbers: 10 }, held: budget.open("a") });
+const read = (request: IncomingMessage, budget = new BodyBudget(), mostBytes = 100_000) =>
+  readBody(request, { mostBytes, json: { depth: 5, values: 10, numbers: 10 }, held: budget.open("a") });
+/** When the reader listens: a request sends nothing before. */
+const listening = async () => {};
 
 afterEach(() => vi.useRealTimers());
 
 test("a body of the right size is read whole", async () => {
   const request = sender();
   const body = read(request);
+  await listening();
   request.emit("data", Buffer.from('{"a":'));
   request.emit("data", Buffer.from("1}"));
   request.emit("end");
-  expect((await body).toString()).toBe('{"a":1}');
+  expect(await body).toEqual({ bytes: Buffer.from('{"a":1}'), text: '{"a":1}' });
+});
+
+const large = Buffer.alloc(600_000, 0x20);
+const tooDeep = Buffer.from("[[[[[[");
+const tooMany = Buffer.from('["a","b","c","d","e","f","g","h","i","j","k"');
+
+test.each([
+  ["too deep", tooDeep],
+  ["too many values", tooMany],
+])("a body of the usual size that is %s is refused once it is here", async (_name, bytes) => {
+  const request = sender();
+  const body = read(request);
+  await listening();
+  request.emit("data", bytes);
+  request.emit("end");
+  await expect(body).rejects.toMatchObject({ status: 400 });
 });
 
 test.each([
-  ["too long", Buffer.alloc(100_001, 0x20), 413],
-  ["too deep", Buffer.from("[[[[[["), 400],
-  ["too many values", Buffer.from('["a","b","c","d","e","f","g","h","i","j","k"'), 400],
-])("a body that is %s is refused, and what comes after is not kept", async (_name, bytes, status) => {
+  ["too long", Buffer.alloc(700_001, 0x20), 413],
+  ["large and too deep", Buffer.concat([large, tooDeep]), 400],
+  ["large and has too many values before", Buffer.concat([tooMany, large]), 400],
+])("a body that is %s is refused while it comes, and what comes after is not kept", async (_name, bytes, status) => {
   const request = sender();
   const memory = new Memory(1e9);
   const budget = new BodyBudget({ memory });
-  const body = read(request, budget);
-  request.emit("data", bytes);
+  const body = read(request, budget, 700_000);
+  await listening();
+  request.emit("data", bytes.subarray(0, 1_000));
+  request.emit("data", bytes.subarray(1_000));
   await expect(body).rejects.toMatchObject({ status });
   const { sum } = memory;
   request.emit("data", Buffer.alloc(1_000));
@@ -125,13 +149,14 @@ test("a sender that brings nothing in time is cut off, one that brings enough is
   vi.useFakeTimers();
   const [slow, steady] = [sender(), sender()];
   const [cut, read100] = [read(slow), read(steady)];
+  await listening();
   const failure = expect(cut).rejects.toMatchObject({ status: 408, code: "body_too_slow" });
   slow.emit("data", Buffer.from(" "));
   steady.emit("data", Buffer.alloc(limits.slowBodyBytes, 0x20));
   await vi.advanceTimersByTimeAsync(limits.slowBodyMs);
   await failure;
   steady.emit("end");
-  expect((await read100).length).toBe(limits.slowBodyBytes);
+  expect((await read100).bytes.length).toBe(limits.slowBodyBytes);
 });
 
 test("a request whose client has gone already is not waited for", async () => {
@@ -144,7 +169,7 @@ test("a request whose client has gone already is not waited for", async () => {
 test("a body that is there as a whole is read at once, within the same bounds", async () => {
   const whole = (bytes: Buffer) => Object.assign(sender(), { complete: true, read: () => bytes });
   const budget = new BodyBudget({ memory: new Memory(1e9) });
-  expect((await read(whole(Buffer.from('{"a":1}')), budget)).toString()).toBe('{"a":1}');
+  expect(await read(whole(Buffer.from('{"a":1}')), budget)).toMatchObject({ text: '{"a":1}' });
   await expect(read(whole(Buffer.alloc(100_001, 0x20)), budget)).rejects.toMatchObject({ status: 413 });
   await expect(read(whole(Buffer.from("[[[[[[")), budget)).rejects.toMatchObject({ status: 400 });
 });
@@ -159,13 +184,14 @@ test("a compressed body is answered decompressed, within the same bounds", async
   const memory = new Memory(1e9);
   const budget = new BodyBudget({ memory });
   const whole = packed('{"a":1}', true);
-  expect(String(await read(whole.request, budget))).toBe('{"a":1}');
+  expect(await read(whole.request, budget)).toMatchObject({ text: '{"a":1}' });
   const pieces = packed('{"a":2}');
   const reading = read(pieces.request, budget);
+  await listening();
   pieces.request.emit("data", pieces.bytes.subarray(0, 5));
   pieces.request.emit("data", pieces.bytes.subarray(5));
   pieces.request.emit("end");
-  expect(String(await reading)).toBe('{"a":2}');
+  expect(await reading).toMatchObject({ text: '{"a":2}' });
   const before = memory.sum;
   const bomb = packed(" ".repeat(50_000_000), true);
   await expect(read(bomb.request, budget)).rejects.toMatchObject({ status: 413 });
@@ -178,7 +204,8 @@ test("an encoding that is not known is refused by name, and a body that says it 
   await expect(read(packed)).rejects.toMatchObject({ code: "body_encoded", message: /compress/ as never });
   const plain = Object.assign(sender(), { headers: { "content-encoding": "identity" } });
   const reading = read(plain);
+  await listening();
   plain.emit("data", Buffer.from("{}"));
   plain.emit("end");
-  expect(String(await reading)).toBe("{}");
+  expect(await reading).toMatchObject({ text: "{}" });
 });

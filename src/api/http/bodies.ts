@@ -95,7 +95,10 @@ interface ReadOptions {
  * 408 for a sender that is too slow, 415 for a compression that is not known, and 499 for a client that has gone, each without keeping
  * what comes after. A compressed body is answered decompressed; the bounds are those of what comes and of what it decompresses to.
  */
-export async function readBody(request: IncomingMessage, options: ReadOptions): Promise<Buffer> {
+export async function readBody(
+  request: IncomingMessage,
+  options: ReadOptions,
+): Promise<{ bytes: Buffer; text: string }> {
   // A destroyed request emits no further event, so nothing would end the wait.
   if (request.destroyed) throw clientGone();
   if (Number(request.headers["content-length"] ?? 0) > options.mostBytes) {
@@ -113,51 +116,70 @@ export async function readBody(request: IncomingMessage, options: ReadOptions): 
   // A request is told of with its head. What came in the same packet is there once the parser has gone on to its end.
   if (!request.complete) await undefined;
   if (request.destroyed) throw clientGone();
-  const bytes = request.complete ? readAtOnce(request, taker) : await readAsItComes(request, taker);
-  if (!decompress) return bytes;
+  if (request.complete) taker.take((request.read() as Buffer | null) ?? Buffer.alloc(0));
+  else await readAsItComes(request, taker);
+  if (!decompress) return taker.whole();
   const inside = new Taker(options, false);
-  await decompress(bytes, (piece) => inside.take(piece));
+  await decompress(taker.packed(), (piece) => inside.take(piece));
   return inside.whole();
 }
 
-/** Keeps the pieces of a body within its bounds. */
+/**
+ * Keeps the pieces of a body within its bounds. The JSON of a large body is counted while it comes, and refused before all of it is here.
+ * That of a usual one is counted in its text, which spares a copy of it.
+ */
 class Taker {
   readonly #options: ReadOptions;
-  /** Undefined where the bytes are no JSON yet. */
-  readonly #meter: JsonMeter | undefined;
+  /** The bytes are no JSON yet. */
+  readonly #isPacked: boolean;
   readonly #pieces: Buffer[] = [];
+  #meter: JsonMeter | undefined;
   bytes = 0;
 
-  constructor(options: ReadOptions, packed: boolean) {
+  constructor(options: ReadOptions, isPacked: boolean) {
     this.#options = options;
-    this.#meter = packed ? undefined : new JsonMeter(options.json);
+    this.#isPacked = isPacked;
   }
 
   /** Throws LineshaftError past a bound. */
   take(piece: Buffer): void {
     this.bytes += piece.length;
+    if (this.bytes > this.#options.mostBytes) throw bodyTooLarge(this.#options.mostBytes);
+    this.#options.held.add(piece.length);
+    this.#pieces.push(piece);
+    if (this.#isPacked || this.bytes <= largeBytes) return;
+    if (this.#meter) return this.#count((meter) => meter.push(piece));
+    this.#meter = new JsonMeter(this.#options.json);
+    for (const one of this.#pieces) this.#count((meter) => meter.push(one));
+  }
+
+  /** The bytes as they came. */
+  packed(): Buffer {
+    return this.#pieces.length === 1 ? this.#pieces[0]! : Buffer.concat(this.#pieces);
+  }
+
+  /** The bytes, which are of JSON, and their text. Throws LineshaftError past a bound. */
+  whole(): { bytes: Buffer; text: string } {
+    const bytes = this.packed();
+    const text = bytes.toString("utf8");
+    if (!this.#meter) {
+      this.#meter = new JsonMeter(this.#options.json);
+      this.#count((meter) => meter.pushText(text));
+    }
+    return { bytes, text };
+  }
+
+  #count(push: (meter: JsonMeter) => void): void {
     try {
-      if (this.bytes > this.#options.mostBytes) throw bodyTooLarge(this.#options.mostBytes);
-      this.#options.held.add(piece.length);
-      this.#meter?.push(piece);
+      push(this.#meter!);
     } catch (error) {
       throw error instanceof JsonBoundError ? tooMuchJson(error) : error;
     }
-    this.#pieces.push(piece);
-  }
-
-  whole(): Buffer {
-    return this.#pieces.length === 1 ? this.#pieces[0]! : Buffer.concat(this.#pieces);
   }
 }
 
-/** A body that came in one packet with its headers is there as a whole: the usual case of a short one. */
-function readAtOnce(request: IncomingMessage, taker: Taker): Buffer {
-  taker.take((request.read() as Buffer | null) ?? Buffer.alloc(0));
-  return taker.whole();
-}
-
-function readAsItComes(request: IncomingMessage, taker: Taker): Promise<Buffer> {
+/** Resolves when all of it has come. */
+function readAsItComes(request: IncomingMessage, taker: Taker): Promise<void> {
   return new Promise((resolve, reject) => {
     let before = 0;
     const pace = setInterval(() => {
@@ -180,7 +202,7 @@ function readAsItComes(request: IncomingMessage, taker: Taker): Promise<Buffer> 
     request.on("data", onData);
     request.once("end", () => {
       clearInterval(pace);
-      resolve(taker.whole());
+      resolve();
     });
     request.once("error", (error) => {
       clearInterval(pace);
@@ -220,24 +242,23 @@ export const protocolJson: JsonBounds = {
   numbers: protocolLimits.bodyNumbers,
 };
 
-/** Bytes that were metered, as text and parsed. A large body takes several turns of the event loop. Throws 400. */
-export async function parseBytes(bytes: Buffer): Promise<{ text: string; json: unknown }> {
-  if (isLarge(bytes)) await nextTurn();
-  const text = bytes.toString("utf8");
-  if (isLarge(bytes)) await nextTurn();
+/** Text of a large body as a value; the event loop has its turns before and after. Throws 400. */
+export async function parseLarge(text: string): Promise<unknown> {
+  await nextTurn();
   const json = parseJson(text);
-  if (isLarge(bytes)) await nextTurn();
-  return { text, json };
+  await nextTurn();
+  return json;
 }
 
 /** A body that did not come as a request's: within the bounds of JSON on /v1, as text and parsed. Throws 400. */
 export async function parseBody(bytes: Buffer): Promise<{ text: string; json: unknown }> {
+  const text = bytes.toString("utf8");
   try {
-    new JsonMeter(protocolJson).push(bytes);
+    new JsonMeter(protocolJson).pushText(text);
   } catch (error) {
     throw error instanceof JsonBoundError ? tooMuchJson(error) : error;
   }
-  return parseBytes(bytes);
+  return { text, json: isLarge(bytes) ? await parseLarge(text) : parseJson(text) };
 }
 
 /** Text of a body as a value. Throws 400. */

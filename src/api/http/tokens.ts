@@ -12,7 +12,7 @@ import type { AnswerChunk, CallAnswer } from "../../gateway/types.ts";
 import { asLineshaftError } from "../../gateway/errors.ts";
 import { limits } from "../limits.ts";
 import { asksForBackground, serveBackground } from "./background.ts";
-import { isLarge, parseBytes, protocolJson, readBody, type HeldBody } from "./bodies.ts";
+import { isLarge, parseJson, parseLarge, protocolJson, readBody, type HeldBody } from "./bodies.ts";
 import { drained } from "./drained.ts";
 import { sendJson } from "./respond.ts";
 import type { Serving } from "./serving.ts";
@@ -33,8 +33,9 @@ export async function readJson(
   request: IncomingMessage,
   held: HeldBody,
 ): Promise<{ bytes: Buffer; text: string; json: unknown }> {
-  const bytes = await readBody(request, { mostBytes: limits.bodyBytes, json: protocolJson, held });
-  return { bytes, ...(await parseBytes(bytes)) };
+  const { bytes, text } = await readBody(request, { mostBytes: limits.bodyBytes, json: protocolJson, held });
+  const json = isLarge(bytes) ? await parseLarge(text) : parseJson(text);
+  return { bytes, text, json };
 }
 
 /** Serves one call. Rejects with LineshaftError while nothing was answered yet; afterwards never. */

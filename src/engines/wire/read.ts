@@ -126,17 +126,15 @@ async function readTextAsItComes(response: EgressResponse, mostBytes: number): P
   }
 }
 
-/** The pieces of a body, within its bounds. */
+/** The pieces of a body, within its bounds. JSON of a large one is counted while it comes, that of a usual one in its text. */
 class WholeText {
   readonly #mostBytes: number;
   readonly #pieces: Uint8Array[] = [];
-  readonly #meter: JsonMeter;
   readonly #held = processMemory.open();
+  #meter: JsonMeter | undefined;
   #bytes = 0;
 
   constructor(mostBytes: number) {
-    const { jsonDepth: depth, jsonValues: values, jsonNumbers: numbers } = limits;
-    this.#meter = new JsonMeter({ depth, values, numbers });
     this.#mostBytes = mostBytes;
   }
 
@@ -144,14 +142,19 @@ class WholeText {
     this.#bytes += piece.length;
     if (this.#bytes > this.#mostBytes) throw invalidAnswer(`it is longer than ${this.#mostBytes} bytes`);
     this.#held.add("answers", heldPerByte * piece.length, false);
-    countJson(this.#meter, piece);
     this.#pieces.push(piece);
+    if (this.#bytes <= limits.largeTextCharacters) return;
+    const uncounted = this.#meter ? [piece] : this.#pieces;
+    const meter = (this.#meter ??= newMeter());
+    for (const one of uncounted) counted(() => meter.push(one));
   }
 
   text(): string {
     const [first] = this.#pieces;
     const whole = this.#pieces.length === 1 ? first! : Buffer.concat(this.#pieces);
-    return Buffer.from(whole.buffer, whole.byteOffset, whole.byteLength).toString("utf8");
+    const text = Buffer.from(whole.buffer, whole.byteOffset, whole.byteLength).toString("utf8");
+    if (!this.#meter) counted(() => newMeter().pushText(text));
+    return text;
   }
 
   release(): void {
@@ -159,9 +162,15 @@ class WholeText {
   }
 }
 
-function countJson(meter: JsonMeter, piece: Uint8Array): void {
+function newMeter(): JsonMeter {
+  const { jsonDepth: depth, jsonValues: values, jsonNumbers: numbers } = limits;
+  return new JsonMeter({ depth, values, numbers });
+}
+
+/** Throws EngineError where the count finds more than JSON of an answer may hold. */
+function counted(count: () => void): void {
   try {
-    meter.push(piece);
+    count();
   } catch (error) {
     throw invalidAnswer(`it ${(error as Error).message}`, error);
   }
@@ -170,10 +179,7 @@ function countJson(meter: JsonMeter, piece: Uint8Array): void {
 /** An object of an answer from its JSON text. Throws EngineError where the text is no JSON object, passes a bound, or holds an error. */
 export function parseChunk(text: string, reading: RefusalReading): Record<string, unknown> {
   // A whole body was counted while it was read. A large event is counted here.
-  if (text.length > limits.largeTextCharacters) {
-    const { jsonDepth: depth, jsonValues: values, jsonNumbers: numbers } = limits;
-    countJson(new JsonMeter({ depth, values, numbers }), Buffer.from(text));
-  }
+  if (text.length > limits.largeTextCharacters) counted(() => newMeter().pushText(text));
   let data: unknown;
   try {
     data = JSON.parse(text);
