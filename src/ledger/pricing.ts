@@ -32,7 +32,25 @@ interface PriceLine {
  * that the card has no price for: an unknown price is never zero.
  */
 export function priceLines(tokens: TokenCounts, card: RateCard): PriceLine[] {
-  const { promptTokens, cachedTokens, outputTokens, units = {} } = tokens;
+  const lines: PriceLine[] = [];
+  eachLine(tokens, card, (kind, count, nanoPerMillion) => lines.push({ kind, count, nanoPerMillion }));
+  return lines;
+}
+
+/** Price of a use by a rate card, in nano-units, rounded half up once. Throws as `priceLines` does. */
+export function priceOf(tokens: TokenCounts, card: RateCard): bigint {
+  let total = 0n;
+  eachLine(tokens, card, (_kind, count, nanoPerMillion) => (total += BigInt(count) * nanoPerMillion));
+  return roundedHalfUp(total);
+}
+
+/** Calls `take` for each line that counts anything. */
+function eachLine(
+  tokens: TokenCounts,
+  card: RateCard,
+  take: (kind: PricedKind, count: number, nanoPerMillion: bigint) => void,
+): void {
+  const { promptTokens, cachedTokens, outputTokens, units } = tokens;
   const { cacheWriteTokens = 0, cacheWriteLongTokens = 0, reasoningTokens = 0 } = tokens;
   checkCount("promptTokens", promptTokens);
   checkCount("cachedTokens", cachedTokens);
@@ -48,26 +66,20 @@ export function priceLines(tokens: TokenCounts, card: RateCard): PriceLine[] {
   if (reasoningTokens > outputTokens)
     throw new RangeError(`reasoningTokens (${reasoningTokens}) cannot exceed outputTokens (${outputTokens})`);
   const prices = pricesFor(promptTokens, card);
-  const lines: PriceLine[] = [
-    { kind: "input", count: uncached, nanoPerMillion: prices.inputNanoPerMillion },
-    { kind: "cached", count: cachedTokens, nanoPerMillion: prices.cachedNanoPerMillion },
-    { kind: "cache_write", count: cacheWriteTokens, nanoPerMillion: cacheWritePrice(prices) },
-    { kind: "cache_write_long", count: cacheWriteLongTokens, nanoPerMillion: cacheWriteLongPrice(prices) },
-    { kind: "output", count: outputTokens - reasoningTokens, nanoPerMillion: prices.outputNanoPerMillion },
-    { kind: "reasoning", count: reasoningTokens, nanoPerMillion: reasoningPrice(prices) },
-    ...unitLines(units, card),
-  ];
-  const counted = lines.filter(({ count }) => count > 0);
-  if (counted.length > 0 && card.callNano !== undefined)
-    counted.push({ kind: "call", count: 1, nanoPerMillion: card.callNano * perMillion });
-  return counted;
-}
-
-/** Price of a use by a rate card, in nano-units, rounded half up once. Throws as `priceLines` does. */
-export function priceOf(tokens: TokenCounts, card: RateCard): bigint {
-  let total = 0n;
-  for (const { count, nanoPerMillion } of priceLines(tokens, card)) total += BigInt(count) * nanoPerMillion;
-  return roundedHalfUp(total);
+  let anything = false;
+  const line = (kind: PricedKind, count: number, nanoPerMillion: bigint) => {
+    if (count === 0) return;
+    anything = true;
+    take(kind, count, nanoPerMillion);
+  };
+  line("input", uncached, prices.inputNanoPerMillion);
+  line("cached", cachedTokens, prices.cachedNanoPerMillion);
+  line("cache_write", cacheWriteTokens, cacheWritePrice(prices));
+  line("cache_write_long", cacheWriteLongTokens, cacheWriteLongPrice(prices));
+  line("output", outputTokens - reasoningTokens, prices.outputNanoPerMillion);
+  line("reasoning", reasoningTokens, reasoningPrice(prices));
+  if (units) for (const { kind, count, nanoPerMillion } of unitLines(units, card)) line(kind, count, nanoPerMillion);
+  if (anything && card.callNano !== undefined) take("call", 1, card.callNano * perMillion);
 }
 
 /**

@@ -1,12 +1,13 @@
 // OpenAI's chat completions: POST /v1/chat/completions, and what its clients ask for beside calls: lists of models, files and batches.
 import { batchQuestions } from "../../batches/batchRoutes.ts";
 import { fileQuestions } from "../../batches/fileRoutes.ts";
-import { decodeBody } from "../openai/bodies.ts";
+import { decodeBody, type CallBody } from "../openai/bodies.ts";
 import { modelList } from "../openai/models.ts";
 import { openAiVerbs } from "../openai/verbs.ts";
 import type { Protocol } from "../types.ts";
 import { ChatCall, checkToolChoice } from "./call.ts";
 import { chatBody } from "./schema.ts";
+import { areUsualFields, areUsualMessages } from "./usual.ts";
 
 export const chat: Protocol = {
   ...openAiVerbs("chat"),
@@ -19,8 +20,17 @@ export const chat: Protocol = {
     ...batchQuestions,
   ],
   decode({ json, bytes, text }) {
-    const body = decodeBody(chatBody, json);
+    const body = judged(json);
     checkToolChoice(body);
     return new ChatCall(body, { shape: "chat", bytes, text, object: body });
   },
 };
+
+/** Judges the body; answers it unchanged. A long conversation of usual messages is judged apart from what stands beside it. */
+function judged(json: unknown): CallBody {
+  const body = json as CallBody | null | undefined;
+  if (typeof body !== "object" || body === null || !areUsualMessages(body["messages"]))
+    return decodeBody(chatBody, json);
+  if (!areUsualFields(body)) decodeBody(chatBody, { ...body, messages: [{ role: "user" }] });
+  return body;
+}
