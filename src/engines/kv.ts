@@ -7,7 +7,6 @@ import type { EngineRequest, Tier, Timings, Usage } from "./types.ts";
 
 /** Facts of the agent runtime that no router could see (DESIGN section 5, agent-aware KV). */
 export type RuntimeFact =
-  | { type: "program"; program: string; parent?: string; project: string }
   | { type: "tool_started"; program: string; tool: string; kind?: "quick" | "slow" | "approval" }
   | { type: "tool_ended"; program: string; tool: string }
   | { type: "run_ended"; program: string };

@@ -30,7 +30,7 @@ const hints: KvHint[] = [
 ];
 
 const facts: RuntimeFact[] = [
-  { type: "program", program: "run_1", project: "prj_1" },
+  { type: "tool_started", program: "run_1", tool: "search" },
   { type: "run_ended", program: "run_1" },
 ];
 

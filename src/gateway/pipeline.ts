@@ -351,7 +351,7 @@ class Pipeline {
 
   tell(fact: RuntimeFact, model: string, organisation: string): void {
     this.dispatcher.fact(fact);
-    if (fact.type !== "program" && fact.type !== "run_ended") return;
+    if (fact.type !== "run_ended") return;
     // Every engine of the model is told, because a program's state may lie with more than one.
     for (const { engine } of this.#engines.endpoints(model, organisation))
       engine.kv

@@ -43,7 +43,6 @@ export type EndReason = "done" | "cancelled" | "failed";
 
 /** What the runtime knows and no router could see. Structurally the engines' `RuntimeFact`. */
 export type RuntimeFact =
-  | { type: "program"; program: string; parent?: string; project: string }
   | { type: "tool_started"; program: string; tool: string; kind?: "quick" | "slow" | "approval" }
   | { type: "tool_ended"; program: string; tool: string }
   | { type: "run_ended"; program: string };

@@ -135,11 +135,9 @@ class Life {
   private fact(): void {
     const program = `p${below(5, this.rng)}`;
     const kind = (["quick", "slow", "approval"] as const)[below(3, this.rng)]!;
-    const pick = below(4, this.rng);
-    if (pick === 0)
-      this.tell({ type: "fact", fact: { type: "program", program, parent: `p${below(5, this.rng)}`, project: "x" } });
-    else if (pick === 1) this.tell({ type: "fact", fact: { type: "tool_started", program, tool: "t", kind } });
-    else if (pick === 2) this.tell({ type: "fact", fact: { type: "tool_ended", program, tool: "t" } });
+    const pick = below(3, this.rng);
+    if (pick === 0) this.tell({ type: "fact", fact: { type: "tool_started", program, tool: "t", kind } });
+    else if (pick === 1) this.tell({ type: "fact", fact: { type: "tool_ended", program, tool: "t" } });
     else this.tell({ type: "fact", fact: { type: "run_ended", program } });
   }
 

@@ -47,7 +47,7 @@ export interface Call {
   sender?: string;
   /** Run or session the call belongs to, the queue's second level; a call without one is its own program. */
   program?: string;
-  /** The program above, for sub-agents. */
+  /** The program above, for sub-agents of a runtime that names each by itself. A client's sub-agents have its session's name. */
   parent?: string;
   /** Deployment asked for; only its endpoints are candidates. */
   deployment: string;

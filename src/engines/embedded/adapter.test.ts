@@ -128,11 +128,11 @@ test("a prompt longer than the context is refused with both numbers", async () =
 
 test("facts are answered with receipts", async () => {
   const receipts = await engine.kv.tell([
-    { type: "program", program: "run_1", project: "prj_1" },
+    { type: "tool_started", program: "run_1", tool: "search" },
     { type: "run_ended", program: "run_1" },
   ]);
   expect(receipts.map(({ fact, program }) => [fact, program])).toEqual([
-    ["program", "run_1"],
+    ["tool_started", "run_1"],
     ["run_ended", "run_1"],
   ]);
   expect(await engine.kv.tell([])).toEqual([]);

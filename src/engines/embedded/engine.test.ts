@@ -432,14 +432,12 @@ describe("facts of the runtime", () => {
   const tell = (fact: Parameters<Facts["apply"]>[0]) => engine.between(() => facts.apply(fact));
   const prompt = run(1, 300);
 
-  it("a run that has ended leaves nothing, with those below it", async () => {
-    await tell({ type: "program", program: "r1", project: "p1" });
-    await tell({ type: "program", program: "r1/sub", parent: "r1", project: "p1" });
+  it("a run that has ended leaves nothing, and those of other runs stay", async () => {
     await ask(prompt, { program: "r1" });
-    await ask(run(2000, 300), { program: "r1/sub" });
+    await ask(run(2000, 300), { program: "r2" });
     await hints.carryOut({ verb: "demote", program: "r1" });
     expect(await tell({ type: "run_ended", program: "r1" })).toMatchObject({ honoured: true, action: "dropped" });
-    expect(kv.slots.every((slot) => slot.tokens.length === 0)).toBe(true);
+    expect(kv.slots.filter((slot) => slot.tokens.length > 0).map(({ owner }) => owner?.program)).toEqual(["r2"]);
     expect(kv.store.usage().files).toBe(0);
     expect(await tell({ type: "run_ended", program: "r1" })).toMatchObject({ honoured: false, action: "none" });
     expectConsistent();

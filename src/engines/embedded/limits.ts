@@ -36,9 +36,6 @@ export const stopStringMaxLength = 256;
 /** Tokens without output after which a stream sends a comment to keep the connection alive. */
 export const silentTokensMax = 64;
 
-/** Programs whose parent and project are remembered; the oldest goes first. */
-export const programsRemembered = 10_000;
-
 /** Attempts that were aborted before they came; the oldest is forgotten first. */
 export const earlyAbortsRemembered = 1_000;
 

@@ -63,7 +63,6 @@ export const prefillAnswer = z.object({
 });
 
 export const runtimeFact = z.discriminatedUnion("type", [
-  z.object({ type: z.literal("program"), program: z.string(), parent: z.string().optional(), project: z.string() }),
   z.object({
     type: z.literal("tool_started"),
     program: z.string(),
@@ -75,7 +74,7 @@ export const runtimeFact = z.discriminatedUnion("type", [
 ]);
 
 export const factReceipt = z.object({
-  fact: z.enum(["program", "tool_started", "tool_ended", "run_ended"]),
+  fact: z.enum(["tool_started", "tool_ended", "run_ended"]),
   program: z.string(),
   honoured: z.boolean(),
   action: z.enum(["none", "kept", "parked", "restored", "dropped"]),

@@ -649,13 +649,7 @@ describe("facts, hints and events", () => {
     };
     const { usage } = await worker.chat(body);
     const held = usage.prompt_tokens + 1;
-    expect(
-      await tell(
-        { type: "program", program: "agent", project: "p1" },
-        { type: "tool_started", program: "agent", tool: "t", kind: "slow" },
-      ),
-    ).toEqual([
-      expect.objectContaining({ fact: "program", honoured: true }),
+    expect(await tell({ type: "tool_started", program: "agent", tool: "t", kind: "slow" })).toEqual([
       expect.objectContaining({ fact: "tool_started", honoured: false, action: "none" }),
     ]);
     expect(await hint("demote", "agent")).toEqual({ verb: "demote", program: "agent", honoured: true, tokens: held });

@@ -107,7 +107,7 @@ describe("programs", () => {
     scene.turn("run", 5000);
     scene.turn("child", 3000, { parent: "run" });
     scene.turn("grandchild", 1000, { parent: "child" });
-    scene.tell({ type: "program", program: "run", parent: "grandchild", project: "p" });
+    scene.turn("run", 5000, { parent: "grandchild" });
     // They name each other as parents in a circle: each still ends once.
     const dropped = kv(scene.tell({ type: "run_ended", program: "child" }));
     expect(dropped.map(({ program, tokens }) => [program, tokens])).toEqual([

@@ -159,9 +159,7 @@ export class Programs {
     program.told = true;
     this.programs.active(program, now);
     this.changed(program, now);
-    if (fact.type === "program") {
-      if (fact.parent !== undefined) this.setParent(program.id, fact.parent);
-    } else if (fact.type === "tool_started") {
+    if (fact.type === "tool_started") {
       this.tools.started(program, fact.kind, now, actions);
     } else if (program.tools > 0) {
       this.tools.ended(program, now, actions);
