@@ -272,3 +272,34 @@ test("a stream that ends without a reason to finish is cut", async () => {
   const text = await (await post(streamed, hello)).text();
   expect(text).toContain('"error"');
 });
+
+test("embeddings of Google's models come by OpenAI's API, and their tokens are billed", async () => {
+  const name = "gemini-embedding-001";
+  const own = await scriptedEngine({}, [], 0, {
+    shape: "gemini",
+    routes: {
+      "GET /v1/models": () => ({ models: [{ name: `models/${name}`, supportedGenerationMethods: ["embedContent"] }] }),
+      [`POST /v1/models/${name}:batchEmbedContents`]: () => ({
+        embeddings: [{ values: [0.5, -1] }, { values: [1, 0] }],
+        usageMetadata: { promptTokenCount: 5 },
+      }),
+    },
+  });
+  await using _ = own;
+  const price = { currency: "USD", input_nano_per_million: "3000000", output_nano_per_million: "0" };
+  const added = { name: "embed", kind: "gemini", urls: [own.url], model: name, price };
+  expect((await at.request("/api/engines", { method: "POST", body: JSON.stringify(added) })).status).toBe(200);
+  const response = await post("/v1/embeddings", { model: "embed", input: ["a text", "another"] });
+  expect(await said(response)).toMatchObject({
+    object: "list",
+    data: [
+      { index: 0, embedding: [0.5, -1] },
+      { index: 1, embedding: [1, 0] },
+    ],
+    usage: { prompt_tokens: 5, total_tokens: 5 },
+  });
+  expect(response.headers.get("x-lineshaft-price-nano")).toBe(String(5 * 3));
+  expect(
+    (await post("/v1/chat/completions", { model: "embed", messages: [{ role: "user", content: "hi" }] })).status,
+  ).toBe(400);
+});
