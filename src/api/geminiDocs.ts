@@ -2,6 +2,7 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import { z } from "@hono/zod-openapi";
 import { geminiBody, geminiCountBody } from "../gateway/protocols/gemini/schema.ts";
+import { geminiBatchEmbedBody, geminiEmbedBody } from "../gateway/protocols/geminiEmbeddings/schema.ts";
 import type { Action } from "../governance/index.ts";
 import type { ApiEnv } from "./helpers.ts";
 
@@ -47,6 +48,8 @@ export function registerGeminiApi(app: OpenAPIHono<ApiEnv>): void {
   post("streamGenerateContent", "call.create", "An answer as events; the address ends with ?alt=sse", geminiBody, {
     "text/event-stream": { schema: z.string() },
   });
+  post("embedContent", "call.create", "The embedding of a text", geminiEmbedBody, json);
+  post("batchEmbedContents", "call.create", "The embeddings of several texts", geminiBatchEmbedBody, json);
   post("countTokens", "models.read", "How many tokens a prompt has", geminiCountBody, json);
   const get = (path: string, summary: string, request: object) =>
     registry.registerPath({

@@ -5,12 +5,22 @@ import { chat } from "./chat/index.ts";
 import { completions } from "./completions/index.ts";
 import { embeddings } from "./embeddings/index.ts";
 import { gemini } from "./gemini/index.ts";
+import { geminiEmbeddings } from "./geminiEmbeddings/index.ts";
 import { messages } from "./messages/index.ts";
 import { rerank } from "./rerank/index.ts";
 import { responses } from "./responses/index.ts";
 import type { CallRoute, Protocol, Question } from "./types.ts";
 
-const protocols: readonly Protocol[] = [chat, completions, responses, messages, gemini, embeddings, rerank];
+const protocols: readonly Protocol[] = [
+  chat,
+  completions,
+  responses,
+  messages,
+  gemini,
+  geminiEmbeddings,
+  embeddings,
+  rerank,
+];
 
 /** The protocol whose paths these are, whether they are served or not. OpenAI's and Anthropic's share theirs: a header tells them apart. */
 export function protocolOf(path: string, headers: IncomingHttpHeaders): Protocol | undefined {

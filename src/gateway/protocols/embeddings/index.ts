@@ -6,6 +6,7 @@ import type { Protocol } from "../types.ts";
 import type { AnswerChunk } from "../../types.ts";
 import { EmbeddingsCall } from "./call.ts";
 import { embeddingsBody } from "./schema.ts";
+import { encoded } from "./vectors.ts";
 
 type Json = Record<string, unknown>;
 
@@ -28,18 +29,4 @@ function wholeText({ wire, usage }: AnswerChunk, encoding: "float" | "base64"): 
   const answer: Json = { ...wire.data, object: "list", data };
   if (usage) answer["usage"] = { prompt_tokens: usage.promptTokens, total_tokens: usage.promptTokens };
   return JSON.stringify(answer);
-}
-
-/** A vector in the encoding; what is neither numbers nor text stays as the engine said it. */
-function encoded(vector: unknown, encoding: "float" | "base64"): unknown {
-  if (encoding === "base64" && Array.isArray(vector)) {
-    const bytes = Buffer.alloc(4 * vector.length);
-    for (const [index, value] of (vector as number[]).entries()) bytes.writeFloatLE(value, 4 * index);
-    return bytes.toString("base64");
-  }
-  if (encoding === "float" && typeof vector === "string") {
-    const bytes = Buffer.from(vector, "base64");
-    return Array.from({ length: Math.floor(bytes.length / 4) }, (_, index) => bytes.readFloatLE(4 * index));
-  }
-  return vector;
 }

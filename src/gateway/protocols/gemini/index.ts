@@ -11,7 +11,7 @@ import { geminiModels } from "./models.ts";
 import { geminiBody, spelled } from "./schema.ts";
 
 /** Paths of the models: Google's SDKs use one or the other, and its newest ones both. Lists are told at one, because `/v1/models` is OpenAI's. */
-const roots = ["/v1beta/models", "/v1/models"] as const;
+export const roots = ["/v1beta/models", "/v1/models"] as const;
 
 export const gemini: Protocol = {
   name: "gemini",

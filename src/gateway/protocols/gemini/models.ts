@@ -1,5 +1,5 @@
 // GET /v1beta/models and /v1beta/models/NAME in Google's shape, where a model's name begins with `models/`.
-import type { RegisteredEndpoint } from "../../../engines/index.ts";
+import { kindOf, type RegisteredEndpoint } from "../../../engines/index.ts";
 import { modelInPath, pageOfModels } from "../models.ts";
 import type { Questioned, Reply } from "../types.ts";
 
@@ -29,6 +29,9 @@ function modelOf(name: string, { facts }: RegisteredEndpoint): Record<string, un
     version: "1",
     displayName: name,
     ...(context !== undefined && { inputTokenLimit: context, outputTokenLimit: context }),
-    supportedGenerationMethods: ["generateContent", "streamGenerateContent", "countTokens"],
+    supportedGenerationMethods:
+      kindOf(facts?.capabilities) === "embed"
+        ? ["embedContent", "batchEmbedContents"]
+        : ["generateContent", "streamGenerateContent", "countTokens"],
   };
 }
