@@ -23,58 +23,16 @@ import type { CallBody } from "../openai/bodies.ts";
 import { ChatCall } from "../chat/call.ts";
 import { mediaAmong, placesOf, refuseMedia, tokensBesideChat, withFetched, type PlacedPart } from "../partMedia.ts";
 import { leftOutIn, refuseDenied, shapeAt } from "../spoken.ts";
+import { formatOf, samplingOf, thinkingOf } from "./asked.ts";
+import { inOwnNames, known, ownNames, refuseUnsaid, textIn } from "./fields.ts";
 import { checkResults, kindOf, messagesOf } from "./items.ts";
+import { keptItem } from "./keptItem.ts";
 import { ToolNames } from "./names.ts";
 import type { OutputWishes } from "./output.ts";
 import { billedTools, ownBody, withFetchedItems } from "./own.ts";
 import { choiceOf, toolsOf, type Choice } from "./tools.ts";
 
 type Json = Record<string, unknown>;
-
-/** Members that this view reads, or that ask for nothing of the engine. All others are fields for the engine. */
-const known = new Set([
-  "model",
-  "input",
-  "instructions",
-  "previous_response_id",
-  "conversation",
-  "stream",
-  "stream_options",
-  "store",
-  "background",
-  "include",
-  "max_output_tokens",
-  "max_tool_calls",
-  "temperature",
-  "top_p",
-  "presence_penalty",
-  "frequency_penalty",
-  "top_logprobs",
-  "tools",
-  "tool_choice",
-  "parallel_tool_calls",
-  "text",
-  "reasoning",
-  "truncation",
-  "metadata",
-  "client_metadata",
-  "user",
-  "safety_identifier",
-  "prompt_cache_key",
-  "prompt_cache_retention",
-  "prompt_cache_options",
-  "service_tier",
-  "context_management",
-]);
-
-/** Names of chat's fields, and the client's own names of the same things. */
-const ownNames: Record<string, string> = {
-  max_tokens: "max_output_tokens",
-  response_format: "text.format",
-  reasoning_effort: "reasoning.effort",
-  verbosity: "text.verbosity",
-  messages: "input",
-};
 
 /** What stored state gives to a call. */
 export interface Earlier {
@@ -153,21 +111,7 @@ export class ResponsesCall implements ModelCall {
 
   /** The input items of this turn as they are kept under this response: each with an id and a kind. */
   ownItems(response: string): Json[] {
-    const tail = response.slice(response.indexOf("_") + 1);
-    return this.#own.map((item, place) => {
-      const type = kindOf(item);
-      const id = typeof item["id"] === "string" ? item["id"] : `${idPrefix[type] ?? "it"}_${tail}i${place}`;
-      if (type !== "message") return { ...item, type, id };
-      const { content, status = "completed" } = item;
-      const part = item["role"] === "assistant" ? "output_text" : "input_text";
-      return {
-        ...item,
-        id,
-        type,
-        status,
-        content: typeof content === "string" ? [{ type: part, text: content }] : content,
-      };
-    });
+    return this.#own.map((item, place) => keptItem(item, response, place));
   }
 
   /** The input items that are kept under this response: those of this turn, and earlier ones that are stored nowhere else. */
@@ -268,44 +212,15 @@ export class ResponsesCall implements ModelCall {
   }
 
   get format(): AnswerFormat | undefined {
-    const { format } = (this.#body["text"] ?? {}) as { format?: Json | null };
-    if (format?.["type"] === "json_object") return { kind: "json" };
-    if (format?.["type"] !== "json_schema") return undefined;
-    const { name, schema, strict } = format as { name?: string; schema: Json | boolean; strict?: boolean | null };
-    return {
-      kind: "schema",
-      schema,
-      ...(name !== undefined && { name }),
-      ...(typeof strict === "boolean" && { strict }),
-    };
+    return formatOf(this.#body);
   }
 
   get sampling(): Sampling {
-    const {
-      temperature,
-      top_p: topP,
-      presence_penalty,
-      frequency_penalty,
-    } = this.#body as Record<string, number | null>;
-    return {
-      ...(typeof temperature === "number" && { temperature }),
-      ...(typeof topP === "number" && { topP }),
-      ...(typeof presence_penalty === "number" && { presencePenalty: presence_penalty }),
-      ...(typeof frequency_penalty === "number" && { frequencyPenalty: frequency_penalty }),
-    };
+    return samplingOf(this.#body);
   }
 
   get thinking(): Thinking {
-    const { effort, summary } = (this.#body["reasoning"] ?? {}) as {
-      effort?: Thinking["effort"] | null;
-      summary?: unknown;
-    };
-    return {
-      asked: typeof effort === "string" && effort !== "none",
-      tokensBeside: 0,
-      ...(typeof effort === "string" && { effort }),
-      ...(typeof summary === "string" && { show: "summary" }),
-    };
+    return thinkingOf(this.#body);
   }
 
   get verbosity(): string | undefined {
@@ -367,7 +282,7 @@ export class ResponsesCall implements ModelCall {
   fitted(endpoint: RegisteredEndpoint): ModelCall {
     const shape = shapeAt(this, endpoint);
     if (shape === this.shape) return this.#fittedToOwn(endpoint);
-    this.#refuseUnsaid();
+    refuseUnsaid(this.#body, this, this.#items);
     if (shape !== "chat") return this.#fittedTo(shape, endpoint);
     try {
       const fitted = new ResponsesCall(this.#body, this.received, this.#state, this.#chatCall.fitted(endpoint));
@@ -432,27 +347,6 @@ export class ResponsesCall implements ModelCall {
     );
   }
 
-  /** Throws a 400 at what a chat engine cannot be asked. */
-  #refuseUnsaid(): void {
-    const { top_logprobs: logprobs, truncation, service_tier: tier } = this.#body;
-    const refuse = (path: string, why: string) => {
-      throw unknownKey(path, why);
-    };
-    if (truncation === "auto") refuse("truncation", "nothing of an input is dropped here. Send `disabled`");
-    if (typeof logprobs === "number" && logprobs > 0) refuse("top_logprobs", "log probabilities are not given here");
-    if (typeof tier === "string" && tier !== "auto" && tier !== "default")
-      refuse("service_tier", "it would change what the call costs");
-    const choice = this.toolChoice;
-    if (typeof choice === "object" && "name" in choice && !this.tools.some(({ opaque }) => !opaque))
-      refuse("tool_choice", `the engine of this model does not run \`${choice.name.slice(0, 40)}\``);
-    for (const [place, item] of this.#items.entries()) {
-      const kind = kindOf(item);
-      if (kind === "item_reference") refuse(`input[${place}]`, "it names an item that is not stored here");
-      if (needsOwnEngine(item, kind))
-        refuse(`input[${place}].type`, `\`${kind.slice(0, 40)}\` is known to no engine here`);
-    }
-  }
-
   /** The body as the response object repeats it. */
   get shown(): Json {
     return this.#body;
@@ -477,46 +371,4 @@ export class ResponsesCall implements ModelCall {
       compacts: this.compacts !== undefined,
     };
   }
-}
-
-/** How ids of items begin. */
-const idPrefix: Record<string, string> = {
-  message: "msg",
-  reasoning: "rs",
-  function_call: "fc",
-  function_call_output: "fco",
-  custom_tool_call: "ctc",
-  custom_tool_call_output: "ctco",
-  compaction: "cmp",
-};
-
-function textIn(of: unknown, name: string): string | undefined {
-  const value = (of as Json | null | undefined)?.[name];
-  return typeof value === "string" ? value : undefined;
-}
-
-/** Items that only their own API understands and that change what the model is told. Calls of server tools in a history are only left out. */
-function needsOwnEngine(item: Json, kind: string): boolean {
-  if (kind === "compaction") return messagesOf(undefined, [item])[0]!.parts[0]!.kind === "opaque";
-  if (kind.endsWith("_call_output")) return kind !== "function_call_output" && kind !== "custom_tool_call_output";
-  if (kind.endsWith("_call")) return false;
-  return !["message", "reasoning", "additional_tools"].includes(kind);
-}
-
-/** A refusal of chat's fields in the names that the client wrote. */
-function inOwnNames(error: LineshaftError): LineshaftError {
-  const { param } = error;
-  if (param === undefined) return error;
-  const [first] = /^\w+/.exec(param) ?? [""];
-  const own = ownNames[first];
-  if (own === undefined) return error;
-  const { status, code, message, hint, retryAfterSeconds } = error;
-  return new LineshaftError({
-    status,
-    code,
-    param: own,
-    message: message.replaceAll(param, own).replaceAll(`\`${first}\``, `\`${own}\``),
-    ...(hint !== undefined && { hint: hint.replaceAll(first, own) }),
-    ...(retryAfterSeconds !== undefined && { retryAfterSeconds }),
-  });
 }

@@ -6,32 +6,12 @@
 import type { AnswerDelta, Part, Proof, ToolCallDelta } from "../../../engines/index.ts";
 import { compactionItem } from "./compact.ts";
 import { customInput, type ToolNames } from "./names.ts";
-import { writeEnvelope } from "../proof.ts";
+import { encryptedOf, partOf, type OpenCall, type OpenText } from "./openItems.ts";
 
 type Json = Record<string, unknown>;
 
 /** Takes an event by its type and members. */
 type Tell = (type: string, members: Json) => void;
-
-interface OpenText {
-  kind: "text" | "refusal" | "reasoning";
-  index: number;
-  item: Json & { id: string; content: Json[] };
-  text: string;
-  proof: Proof | undefined;
-  /** The client has been told of the part that its text belongs to. */
-  begun: boolean;
-}
-
-interface OpenCall {
-  index: number;
-  id: string;
-  callId: string;
-  name: string;
-  arguments: string;
-  /** The client has been told of it. */
-  begun: boolean;
-}
 
 export interface OutputWishes {
   /** Tail of the ids of items: that of the answer's call. */
@@ -301,16 +281,4 @@ export class Output {
   #id(prefix: string, index: number): string {
     return `${prefix}_${this.#wishes.tail}${index}`;
   }
-}
-
-function partOf(kind: OpenText["kind"], text: string): Json {
-  if (kind === "refusal") return { type: "refusal", refusal: text };
-  if (kind === "reasoning") return { type: "reasoning_text", text };
-  return { type: "output_text", text, annotations: [], logprobs: [] };
-}
-
-/** OpenAI's own goes back as it came; everything else in an envelope that also keeps thought which clients do not send back. */
-function encryptedOf(text: string, proof: Proof | undefined): string {
-  if (proof?.origin === "openai" && proof.encrypted !== undefined) return proof.encrypted;
-  return writeEnvelope({ ...(proof && { proof }), text });
 }
