@@ -18,6 +18,7 @@ interface SetOptions {
   shareAny?: boolean;
   shareTools?: boolean;
   keepSeconds?: string;
+  markPrompts?: boolean;
   json?: boolean;
 }
 
@@ -68,6 +69,7 @@ export function registerRoutes(program: Command, context: Context): void {
     )
     .option("--share-any", "with --share: calls of any temperature, not only those that say 0")
     .option("--share-tools", "with --share: calls with tools too")
+    .option("--mark-prompts", "prompts that mark nothing are marked for the prompt cache of Anthropic's API")
     .option("--keep-seconds <n>", "with --share: how long an answer is kept for later calls")
     .action(async (model: string, options: SetOptions) => {
       const client = context.client();
@@ -83,12 +85,13 @@ export function registerRoutes(program: Command, context: Context): void {
       if (fallbacks) body.fallbacks = fallbacks;
       if (most !== undefined || waitMs !== undefined)
         body.retry = { ...(most !== undefined && { most }), ...(waitMs !== undefined && { wait_most_ms: waitMs }) };
+      if (options.markPrompts === true) body.marks = "auto";
       if (options.share) body.cache = await sharingOf(client, options.share, options);
       if (Object.keys(body).length === 1)
         throw new CliError({
           exitCode: 2,
           message: `What is to be done with calls of ${model}?`,
-          hint: "Give --serves, --fallback, --attempts, --wait-ms or --share; npx lineshaft routes set --help lists them.",
+          hint: "Give --serves, --fallback, --attempts, --wait-ms, --mark-prompts or --share; npx lineshaft routes set --help lists them.",
         });
       const made = await client.put<ModelRouteResource>("/api/routes", body);
       if (options.json) return context.terminal.printJson(made);

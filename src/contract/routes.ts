@@ -23,6 +23,12 @@ const routeFields = {
       .optional()
       .describe("The longest wait that an engine may ask for by `Retry-After`, with no money held; 0 where absent"),
   }).optional(),
+  marks: z
+    .literal("auto")
+    .optional()
+    .describe(
+      "Prompts of clients that mark nothing are marked for the prompt cache of Anthropic's API; what it writes there has a price of its own",
+    ),
   cache: strict({
     projects: z.array(idText).min(1).max(1_000).describe("Ids of the projects whose identical calls share answers"),
     when: z

@@ -18,6 +18,7 @@ export { chunkOf } from "./wire/chat/deltas.ts";
 export { joinedDeltas } from "./wire/joined.ts";
 export { kindOf, shapeFor, writerOf } from "./wire/writers.ts";
 export type { Denied, WriteWish } from "./wire/types.ts";
+export { autoMarked } from "./wire/messages/autoMark.ts";
 export { deniedMessages } from "./wire/messages/denied.ts";
 export { deniedGemini, billedIn } from "./wire/gemini/denied.ts";
 export { asksForSignatures, noSignature } from "./wire/gemini/models.ts";

@@ -48,6 +48,24 @@ const post = (path: string, body: Json, headers: Record<string, string> = {}) =>
   });
 const said = async (response: Response): Promise<Json> => (await response.json()) as Json;
 
+test("prompts without a mark are marked where the route says so, and a client's own mark stands alone", async () => {
+  const marks = () => anthropic.seen.map(({ body }) => body["cache_control"]);
+  await post("/v1/messages", hello);
+  const route = { model: "claude", marks: "auto" };
+  expect(await at.request("/api/routes", { method: "PUT", body: JSON.stringify(route) })).toMatchObject({
+    status: 200,
+    body: route,
+  });
+  await at.modelRoutes.read(at.db);
+  await post("/v1/messages", hello);
+  await post("/v1/chat/completions", hello);
+  const text = { type: "text", text: "hi", cache_control: { type: "ephemeral" } };
+  await post("/v1/messages", { ...hello, messages: [{ role: "user", content: [text] }] });
+  const mark = { type: "ephemeral" };
+  expect(marks()).toEqual([undefined, mark, mark, undefined]);
+  expect(anthropic.seen[1]!.body).toMatchObject({ max_tokens: 50, messages: hello.messages });
+});
+
 describe("a client that speaks Messages", () => {
   test("reaches it with its unknown fields and headers, and reads the answer as it came", async () => {
     const body = { ...hello, metadata: { user_id: "u" }, context_management: { edits: [] }, a_field_of_next_year: 1 };

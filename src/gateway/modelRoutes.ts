@@ -22,6 +22,8 @@ const modelRouteSchema = z.strictObject({
       waitMostMs: z.int().min(0).max(limits.retryWaitMostMs).optional(),
     })
     .optional(),
+  /** `auto`: prompts of clients that mark nothing are marked for the engine's prompt cache, where the engine reads marks. */
+  marks: z.literal("auto").optional(),
   /** Identical calls of these projects are answered once: while one is under way, and for so long after. */
   cache: z
     .strictObject({

@@ -1,7 +1,7 @@
 // The beginning of an attempt: its request is sent to the endpoint where it was placed (to two, where the prompt is computed elsewhere),
 // and the first chunk of the answer is waited for, or all of an answer that does not stream. A whole answer that is streamed inside is
 // gathered here too: until its client has any of it, the call can go on to another endpoint.
-import { EngineError, WholeAnswer } from "../engines/index.ts";
+import { autoMarked, EngineError, WholeAnswer } from "../engines/index.ts";
 import type { EngineAnswer } from "../engines/index.ts";
 import { lateFirstToken } from "./firstToken.ts";
 import { PaidStream } from "./paidStream.ts";
@@ -136,15 +136,16 @@ function requestsOf(call: CallState, attempt: AttemptState): LegRequest {
   const { received, headers } = asked;
   return (endpoint, leg, transfer) => {
     const shape = shapeAt(asked, endpoint);
+    const body = (leg === "prefill" ? placement.shape.prefill! : asked).engineBody({
+      shape,
+      model: endpoint.model,
+      outputTokens: outputLimit,
+      stream: streams,
+      capabilities: endpoint.facts?.capabilities,
+    });
     return {
       shape,
-      body: (leg === "prefill" ? placement.shape.prefill! : asked).engineBody({
-        shape,
-        model: endpoint.model,
-        outputTokens: outputLimit,
-        stream: streams,
-        capabilities: endpoint.facts?.capabilities,
-      }),
+      body: call.marksPrompt && shape === "messages" ? autoMarked(body) : body,
       ...(shape === "gemini" && { streamByPath: streams }),
       headers,
       hints: {

@@ -135,6 +135,7 @@ class Pipeline {
     try {
       const { model, route } = this.routeOf(request);
       call.model = model;
+      call.marksPrompt = route.marks === "auto";
       const endpoints = this.#resolve(request, model);
       const pricing = this.#steps.price(request, model);
       if (pricing instanceof Promise) await pricing;

@@ -20,6 +20,8 @@ export interface CallState {
   request: CallRequest;
   /** The model that serves it: at first what the asked name stands for, then the fallback that was taken. */
   model: string;
+  /** Its prompt is marked for engines that read marks of their prompt cache, where its client has marked nothing. */
+  marksPrompt: boolean;
   readonly startedAt: number;
   /** Clock of the call, milliseconds from its start. */
   readonly now: () => number;

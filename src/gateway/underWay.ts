@@ -39,6 +39,7 @@ export class CallsUnderWay {
       id,
       request,
       model: request.asked.model,
+      marksPrompt: false,
       check,
       startedAt: Date.now(),
       signal: stop.signal,

@@ -56,7 +56,7 @@ export function modelRouteRoutes({ db }: ServerDependencies) {
     });
 }
 
-function routeOf({ model, serves, fallbacks, retry, cache }: ModelRouteSet) {
+function routeOf({ model, serves, fallbacks, retry, marks, cache }: ModelRouteSet) {
   return {
     model,
     route: {
@@ -68,6 +68,7 @@ function routeOf({ model, serves, fallbacks, retry, cache }: ModelRouteSet) {
           ...(retry.wait_most_ms !== undefined && { waitMostMs: retry.wait_most_ms }),
         },
       }),
+      ...(marks && { marks }),
       ...(cache && {
         cache: {
           projects: cache.projects,
@@ -81,7 +82,7 @@ function routeOf({ model, serves, fallbacks, retry, cache }: ModelRouteSet) {
 }
 
 function routeResource({ model, route, updatedAt }: StoredRoute): ModelRouteResource {
-  const { serves, fallbacks, retry, cache } = route;
+  const { serves, fallbacks, retry, marks, cache } = route;
   return {
     model,
     ...(serves !== undefined && { serves }),
@@ -92,6 +93,7 @@ function routeResource({ model, route, updatedAt }: StoredRoute): ModelRouteReso
         ...(retry.waitMostMs !== undefined && { wait_most_ms: retry.waitMostMs }),
       },
     }),
+    ...(marks && { marks }),
     ...(cache && {
       cache: {
         projects: cache.projects,
