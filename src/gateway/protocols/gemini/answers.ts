@@ -86,7 +86,7 @@ export function contentEvents(told: Told): StreamEncoder {
 }
 
 const finishes = ({ candidates }: Json): boolean =>
-  Array.isArray(candidates) && (candidates as Json[]).some((one) => typeof one["finishReason"] === "string");
+  Array.isArray(candidates) && (candidates as (Json | null)[]).some((one) => typeof one?.["finishReason"] === "string");
 
 const candidate = (parts: Json[], finish: string | undefined): Json => ({
   content: { parts, role: "model" },
