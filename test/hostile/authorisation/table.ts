@@ -323,12 +323,12 @@ export const table: Row[] = [
       model: "scripted",
       ...(path === "/v1/embeddings" ? { input: "hi" } : { query: "hi", documents: ["hi"] }),
     }),
-    // The scripted engine has no such route.
+    // The scripted model makes no embeddings and ranks nothing.
     answers: [
-      "502 engine_model_missing",
-      "502 engine_model_missing",
-      "502 engine_model_missing",
-      "502 engine_model_missing",
+      "400 api_not_spoken",
+      "400 api_not_spoken",
+      "400 api_not_spoken",
+      "400 api_not_spoken",
       "403 model_unpriced",
     ],
   })),
@@ -343,7 +343,34 @@ export const table: Row[] = [
     answers: ["200", "200", "200", "200", "403 model_unpriced"],
   },
   { route: "POST /v1/messages/count_tokens", body: () => hello, answers: ["200", "200", "200", "200", "200"] },
+  { route: "GET /api/response-storage", answers: ["200", "200", "200", "200", "200"] },
+  {
+    route: "PUT /api/response-storage",
+    body: () => ({ retention_days: 30 }),
+    answers: ["200", "403 owner_only", "200", "403 owner_only", "200"],
+  },
+  {
+    route: "POST /v1/responses/compact",
+    body: () => ({ model: "scripted", input: "hi" }),
+    answers: ["200", "200", "200", "200", "403 model_unpriced"],
+  },
   ...["/v1beta", "/v1"].flatMap((root) => [
+    ...["embedContent", "batchEmbedContents"].map((verb): Row => ({
+      route: `POST ${root}/models/{model}:${verb}`,
+      path: () => `${root}/models/scripted:${verb}`,
+      body: () =>
+        verb === "embedContent"
+          ? { content: { parts: [{ text: "hi" }] } }
+          : { requests: [{ model: "models/scripted", content: { parts: [{ text: "hi" }] } }] },
+      // The scripted model makes no embeddings and ranks nothing.
+      answers: [
+        "400 api_not_spoken",
+        "400 api_not_spoken",
+        "400 api_not_spoken",
+        "400 api_not_spoken",
+        "403 model_unpriced",
+      ],
+    })),
     ...["generateContent", "streamGenerateContent"].map((verb): Row => ({
       route: `POST ${root}/models/{model}:${verb}`,
       path: () => `${root}/models/scripted:${verb}?alt=sse`,
