@@ -122,4 +122,9 @@ class Form {
   }
 }
 
-const formInvalid = (message: string): LineshaftError => new LineshaftError({ code: "form_invalid", message });
+const formInvalid = (message: string): LineshaftError =>
+  new LineshaftError({
+    code: "form_invalid",
+    message,
+    hint: "Send a form (multipart/form-data) with `purpose` and one `file`, as `curl -F` and OpenAI's SDKs do.",
+  });

@@ -114,7 +114,8 @@ class ResponseSockets {
     const whose = ofKey >= limits.socketsPerKey ? `This key has ${limits.socketsPerKey}` : "This process has as many";
     throw new LineshaftError({
       code: "too_many_streams",
-      message: `${whose} WebSockets open as it may. Close some, or use those that are open.`,
+      message: `${whose} WebSockets open as it may.`,
+      hint: "Close some, or use those that are open.",
       retryAfterSeconds: 5,
     });
   }

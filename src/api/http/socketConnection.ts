@@ -193,5 +193,6 @@ const alreadyInFlight = (): LineshaftError =>
 const lifeIsOver = (): LineshaftError =>
   new LineshaftError({
     code: "websocket_connection_limit_reached",
-    message: `Responses websocket connection limit reached (${limits.socketLifeMs / 60_000} minutes). Create a new websocket connection to continue.`,
+    message: `Responses websocket connection limit reached (${limits.socketLifeMs / 60_000} minutes).`,
+    hint: "Create a new websocket connection to continue.",
   });

@@ -72,7 +72,11 @@ async function cancel(asked: Questioned): Promise<Reply> {
   if (!found) throw batchNotFound(id);
   // Cancelling twice changes nothing.
   if (found.status === "cancelling") return { json: shown(found) };
-  throw new LineshaftError({ code: "batch_ended", message: `The batch ${id} has ended: it is ${found.status}.` });
+  throw new LineshaftError({
+    code: "batch_ended",
+    message: `The batch ${id} has ended: it is ${found.status}.`,
+    hint: "Read its results from `output_file_id` and `error_file_id`.",
+  });
 }
 
 const shown = (of: Batch): Json => ({

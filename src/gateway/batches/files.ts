@@ -219,11 +219,13 @@ const fileOf = (row: FileRow): StoredFile => ({
 const tooManyFiles = (): LineshaftError =>
   new LineshaftError({
     code: "too_many_files",
-    message: `A project has at most ${limits.filesMost} files. Delete some of them, or wait until they expire.`,
+    message: `A project has at most ${limits.filesMost} files.`,
+    hint: "Delete some of them, or wait until they expire.",
   });
 
 const filesFull = (): LineshaftError =>
   new LineshaftError({
     code: "files_full",
-    message: `The files of a project hold at most ${limits.projectFileBytes / 1024 ** 3} GiB together. Delete some of them, or wait until they expire.`,
+    message: `The files of a project hold at most ${limits.projectFileBytes / 1024 ** 3} GiB together.`,
+    hint: "Delete some of them, or wait until they expire.",
   });

@@ -145,7 +145,8 @@ export class BackgroundResponses {
       throw new LineshaftError({
         code: "invalid_value",
         param: "stream",
-        message: "Events are kept of background responses alone, and this is none. Read it whole: leave `stream` out.",
+        message: "Events are kept of background responses alone, and this response was not made in the background.",
+        hint: "Read it whole: leave `stream` out.",
       });
     return replay(this.#rows, project, id, after, signal);
   }

@@ -96,7 +96,8 @@ export const isFull = ({ bytes, mostBytes }: ProjectStorage): boolean => bytes >
 export function responsesFull({ mostBytes }: ProjectStorage): LineshaftError {
   return new LineshaftError({
     code: "responses_full",
-    message: `This project's stored responses and conversations have ${sizeText(mostBytes)}, which is the most that it may keep. Delete some, or send \`store: false\`. An owner can raise the bound with PUT /api/response-storage.`,
+    message: `This project's stored responses and conversations have ${sizeText(mostBytes)}, which is the most that it may keep.`,
+    hint: "Delete some, or send `store: false`. An owner can raise the bound with PUT /api/response-storage.",
   });
 }
 
