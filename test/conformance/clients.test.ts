@@ -6,11 +6,12 @@ import { fieldsOfSoftware, type RegisteredEndpoint } from "../../src/engines/ind
 import type { Software } from "../../src/engines/wire/chat/fields.ts";
 import { chat } from "../../src/gateway/protocols/chat/index.ts";
 import { routeOf } from "../../src/gateway/protocols/registry.ts";
-import { recordings } from "./recordings.ts";
+import { asksForVectors, recordings } from "./recordings.ts";
 
+/** Conversations. Calls of embeddings are read in recordings.test.ts. */
 const requests = recordings().flatMap((recording) => {
   const route = routeOf(recording.method, recording.path.split("?")[0]!);
-  return route?.call ? [{ name: recording.name, recording, route }] : [];
+  return route?.call && !asksForVectors(recording) ? [{ name: recording.name, recording, route }] : [];
 });
 const software: Software[] = ["vllm", "sglang", "llamacpp", "ollama", "openai", "other"];
 

@@ -5,10 +5,10 @@ import type { Message, Part } from "../../src/engines/index.ts";
 import type { ModelCall } from "../../src/gateway/modelCall.ts";
 import { routeOf } from "../../src/gateway/protocols/registry.ts";
 import { readSeen } from "../clients/asked.ts";
-import { recordings, type Recording } from "./recordings.ts";
+import { asksForVectors, recordings, type Recording } from "./recordings.ts";
 
 /** Calls of these paths are not served; a protocol that begins to serve one takes its line away. */
-const notServed = new Set(["/v1/messages/batches", "/v1beta/models/smollm2-135m-instruct:batchEmbedContents"]);
+const notServed = new Set(["/v1/messages/batches"]);
 
 const known = (path: string): boolean => [...notServed].some((one) => path.startsWith(one));
 const pathOf = (recording: Recording): string => recording.path.split("?")[0]!;
@@ -29,22 +29,30 @@ test("what clients ask for is served, or is known not to be", () => {
     ).toBe(true);
 });
 
-describe.each(calls)("$name", ({ recording, route }) => {
+function decoded({ recording, route }: (typeof calls)[number]): ModelCall {
   const text = JSON.stringify(recording.body);
-  const decode = (): ModelCall =>
-    route.protocol.decode({
-      route: route.call!,
-      model: route.names["model"],
-      path: pathOf(recording),
-      query: new URLSearchParams(recording.path.split("?")[1]),
-      headers: recording.headers,
-      bytes: Buffer.from(text),
-      text,
-      json: recording.body,
-    });
+  return route.protocol.decode({
+    route: route.call!,
+    model: route.names["model"],
+    path: pathOf(recording),
+    query: new URLSearchParams(recording.path.split("?")[1]),
+    headers: recording.headers,
+    bytes: Buffer.from(text),
+    text,
+    json: recording.body,
+  });
+}
+
+test("a call of embeddings has the texts that were sent", () => {
+  const prompts = calls.filter(({ recording }) => asksForVectors(recording)).map((one) => decoded(one).prompt);
+  expect(prompts).toEqual([{ kind: "list", prompts: ["hi"] }]);
+});
+
+describe.each(calls.filter(({ recording }) => !asksForVectors(recording)))("$name", (one) => {
+  const { recording } = one;
 
   test("is decoded without loss", () => {
-    const call = decode();
+    const call = decoded(one);
     const seen = readSeen(pathOf(recording), recording.body!);
     expect(call.stream).toBe(seen.stream);
     expect(call.tools.filter((tool) => !tool.opaque).map(({ name }) => name)).toEqual(

@@ -59,3 +59,6 @@ function textFor(key: string, length: number): string {
 function words(length: number): string {
   return "seven green apples lie on a table ".repeat(Math.ceil(length / 34)).slice(0, length);
 }
+
+/** Whether a request asks for embeddings, which is no conversation. */
+export const asksForVectors = ({ path }: Recording): boolean => /mbedContents?(\?|$)/.test(path);
