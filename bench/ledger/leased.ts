@@ -1,7 +1,7 @@
 // The path of today: admission by leases, records in the spool, posting in batches.
 import { callRecords } from "../../src/gateway/calls/post.ts";
 import { Admission } from "../../src/ledger/admission/admission.ts";
-import { Database, Session } from "../../src/store/index.ts";
+import { Database, Session, StoreUnavailableError } from "../../src/store/index.ts";
 import { card, nextCall, organisation, outputTokens, promptTokens, rowsOf } from "./work.ts";
 
 /** `isFree`: calls use nothing, so that a budget that is only as large as the holds lasts for ever. */
@@ -62,8 +62,18 @@ export async function openLeased(url: string, spools: string, isFree: boolean) {
         admission.recordCall(call.call, row);
       };
     },
-    /** Resolves when everything is in Postgres. */
-    drained: () => admission.posted(admission.position()),
+    /** Resolves when everything is in Postgres, however far the posting is behind. */
+    async drained(): Promise<void> {
+      const place = admission.position();
+      for (;;) {
+        try {
+          return await admission.posted(place);
+        } catch (error) {
+          // A reader waits only so long.
+          if (!(error instanceof StoreUnavailableError)) throw error;
+        }
+      }
+    },
     async close(): Promise<void> {
       await admission.close();
       await session.close();
