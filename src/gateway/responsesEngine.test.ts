@@ -3,6 +3,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { testGateway, type TestGateway } from "../api/testing.ts";
 import { scriptedEngine, type ScriptedEngine } from "../engines/testing.ts";
+import { messageIn } from "./testing/streamedMessage.ts";
 
 type Json = Record<string, any>;
 
@@ -220,30 +221,6 @@ describe("over two turns with a tool and a thought", () => {
     expect(openai.seen[1]!.body["input"]).toMatchObject([...sent.slice(0, 3), { output: '{"output":"r"}' }]);
   });
 });
-
-/** The message of a streamed chat completion, as clients put it together. */
-function messageIn(text: string): Json {
-  const message: Json = {
-    role: "assistant",
-    content: null,
-    reasoning_content: "",
-    reasoning_details: [],
-    tool_calls: [],
-  };
-  for (const line of text.split("\n")) {
-    if (!line.startsWith("data: {")) continue;
-    const delta = (JSON.parse(line.slice(6)) as Json)["choices"][0]?.delta ?? {};
-    message["reasoning_content"] += delta.reasoning_content ?? "";
-    message["reasoning_details"].push(...(delta.reasoning_details ?? []));
-    for (const { index, id, function: called } of delta.tool_calls ?? []) {
-      const call = (message["tool_calls"][index] ??= { type: "function", function: { name: "", arguments: "" } });
-      if (id !== undefined) call.id = id;
-      call.function.name += called.name ?? "";
-      call.function.arguments += called.arguments ?? "";
-    }
-  }
-  return message;
-}
 
 test("a client of another API reads a refusal in its own API's shape, with the wording", async () => {
   openai.usual = {

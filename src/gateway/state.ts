@@ -82,7 +82,7 @@ export interface Placement {
   /** The request as this endpoint can take it, and as the endpoint that prefills can, when that is another one. */
   readonly shape: { answer: ModelCall; prefill: ModelCall | undefined };
   readonly decision: DecisionRecord;
-  /** Has what its program computed elsewhere brought within the endpoint's reach; undefined where there is nothing to bring. */
+  /** Brings what its program computed elsewhere within the endpoint's reach. Undefined where there is nothing to bring. */
   readonly bring: (() => Promise<void>) | undefined;
   /** Prompt tokens that were expected to be cached there; undefined where nothing was known of the prompt. */
   readonly predictedTokens: number | undefined;

@@ -170,7 +170,7 @@ test("a strange client is not let in, and an ordinary request is not upgraded", 
     return response.statusCode;
   };
   expect(await refusedWith("/v1/responses", {})).toBe(401);
-  expect(await refusedWith("/v1/responses", { authorization: "Bearer sk-nobody" })).toBe(401);
+  expect(await refusedWith("/v1/responses", { authorization: "Bearer sk-unknown" })).toBe(401);
   expect(await refusedWith("/v1/chat/completions", { authorization: `Bearer ${at.key}` })).toBe(404);
   // Java's client asks for h2c with every request.
   const h2c = { connection: "upgrade, http2-settings", upgrade: "h2c", "http2-settings": "AAA" };
@@ -195,7 +195,7 @@ test("what is no turn is refused by name, and the connection goes on", async () 
     [{ ...hello, stream_id: "a" }, { param: "stream_id" }],
     [{ ...hello, background: true }, { param: "background" }],
     [{ ...hello, generate: 1 }, { param: "generate" }],
-    [{ ...hello, input: [{ type: "message", role: "nobody", content: "x" }] }, { param: "input[0].role" }],
+    [{ ...hello, input: [{ type: "message", role: "unknown", content: "x" }] }, { param: "input[0].role" }],
     [{ ...hello, model: "unknown" }, { code: "model_not_found" }],
     [`{"a":${"[".repeat(500)}${"]".repeat(500)}}`, { code: "invalid_value" }],
   ];
