@@ -119,7 +119,7 @@ export interface ToolCallDelta {
 export interface WireObject {
   shape: Shape;
   data: Record<string, unknown>;
-  /** JSON text of `data`, where the engine sent one that may be passed on unchanged. */
+  /** JSON text of `data` as the engine sent it, in an event or whole, where it may be passed on unchanged. */
   text: string | undefined;
 }
 

@@ -52,7 +52,7 @@ function answersOf(reader: WireReader): Target {
     run(bytes) {
       const events = parsed(bytes.toString("utf8"));
       if (!Array.isArray(events)) return;
-      const state = reader.begin();
+      const state = reader.begin(events.length > 1);
       const told = testClients.map(({ protocol, ask }) => {
         const of = { call: ask({ system: "s", asked: "a" }, true), id: "call_1", createdMs: 0 };
         return { protocol, of, encode: protocol.events(of) };

@@ -122,7 +122,7 @@ class Exchange implements EngineAnswer {
     this.#response = response;
     this.#streams = options.stream;
     this.#wire = options.wire;
-    this.#state = options.wire.begin();
+    this.#state = options.wire.begin(options.stream);
     this.#body = options.body;
     this.#receivedBytes = options.source?.bytes.length;
     this.#reading = readingOf(options);
@@ -235,7 +235,7 @@ class Exchange implements EngineAnswer {
             this.#finished = true;
             continue;
           }
-          yield this.#note(parseChunk(text, this.#reading), text.length, text, named[place]);
+          yield this.#note(parseChunk(text, this.#reading), text, named[place]);
         }
       }
       // An answer that was cancelled from here is not whole, even where some of its choices said that they ended.
@@ -260,7 +260,7 @@ class Exchange implements EngineAnswer {
         isLater = true;
         return this.#readLater(text);
       }
-      return this.#noteWhole(parseChunk(text, this.#reading), text.length);
+      return this.#noteWhole(parseChunk(text, this.#reading), text);
     } finally {
       if (!isLater) this.#over = true;
     }
@@ -274,21 +274,21 @@ class Exchange implements EngineAnswer {
       if (isLarge) await nextTurn();
       const data = parseChunk(text, this.#reading);
       if (isLarge) await nextTurn();
-      return this.#noteWhole(data, text.length);
+      return this.#noteWhole(data, text);
     } finally {
       this.#over = true;
     }
   }
 
-  #noteWhole(data: Record<string, unknown>, characters: number): EngineChunk {
+  #noteWhole(data: Record<string, unknown>, text: string): EngineChunk {
     if (!this.#wire.isAnswer(data)) throw invalidAnswer(`it is no answer of the API "${this.#wire.shape}"`);
-    const chunk = this.#note(data, characters);
+    const chunk = this.#note(data, text);
     this.#whole = true;
     return chunk;
   }
 
-  /** Reads a chunk or a whole answer; takes usage, timings and counts out of it. `text` is its JSON as it came, of the length `bytes`. */
-  #note(data: Record<string, unknown>, bytes: number, text?: string, event?: string): EngineChunk {
+  /** Reads a chunk or a whole answer; takes usage, timings and counts out of it. `text` is its JSON as it came. */
+  #note(data: Record<string, unknown>, text: string, event?: string): EngineChunk {
     const said = this.#wire.usage(data, this.#state);
     const hasReport = data["lineshaft"] !== undefined && data["usage"] !== undefined && data["usage"] !== null;
     if (hasReport) {
@@ -298,7 +298,7 @@ class Exchange implements EngineAnswer {
     }
     const counted = this.#progress?.takenFrom(data) === true;
     const chunk = this.#readChunk(data, event, hasReport || counted ? undefined : text);
-    chunk.bytes = bytes;
+    chunk.bytes = text.length;
     if (event !== undefined) chunk.eventName = event;
     this.#progress?.passed(chunk);
     const before = this.#reported?.outputTokens ?? 0;

@@ -88,7 +88,7 @@ describe.each(readers)("answers of %s", (_, reader, names, texts) => {
   test("of any JSON are read or refused", () => {
     fc.assert(
       fc.property(fc.array(objects, { maxLength: 4 }), fc.boolean(), (events, isStreamed) => {
-        const state = reader.begin();
+        const state = reader.begin(isStreamed);
         for (const event of events) {
           judge(() => {
             for (const count of countsOf(reader.usage(event, state)))
@@ -111,7 +111,7 @@ describe.each(readers)("answers of %s", (_, reader, names, texts) => {
   test("that are nested as deep as JSON may be are read in time", () => {
     let deep: unknown = "x";
     for (let level = 0; level < 10_000; level++) deep = { [names[level % names.length]!]: [deep] };
-    judge(() => reader.read(deep as Json, undefined, "", reader.begin()));
+    judge(() => reader.read(deep as Json, undefined, "", reader.begin(true)));
   });
 });
 

@@ -16,8 +16,8 @@ export interface WireReader<State = unknown> {
   promptCharacters(body: Json, receivedBytes: number | undefined): number;
   /** Whether the object is a whole answer. */
   isAnswer(data: Json): boolean;
-  /** Begins an answer. */
-  begin(): State;
+  /** Begins an answer. `streams`: it comes as the events of a stream, and not whole. */
+  begin(streams: boolean): State;
   /**
    * One event of a stream, or a whole answer. `event`: name of the event, where the API names events. `text`: its JSON, where that may be
    * passed on unchanged. Throws EngineError where the event says that the answer has failed.

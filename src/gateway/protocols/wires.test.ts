@@ -295,7 +295,7 @@ describe("an answer that a protocol writes is read again by the engine's reader"
     const encode = protocol.events({ call, id: "call_1", createdMs: 0 } satisfies Told);
     const wire = { shape: "chat", data: {}, text: undefined } as const;
     const body = deltas.map((delta) => encode({ deltas: [delta], wire })).join("") + encode(undefined);
-    const state = reader.begin();
+    const state = reader.begin(true);
     return body.split("\n\n").flatMap((event) => {
       const data = event
         .split("\n")

@@ -14,7 +14,7 @@ const content = (parts: Json[], finishReason?: string, more: Json = {}): Json =>
 
 /** Deltas of a stream with these objects. */
 function read(...objects: Json[]): AnswerDelta[] {
-  const state = geminiReader.begin();
+  const state = geminiReader.begin(true);
   return objects.flatMap((object) => geminiReader.read(object, undefined, JSON.stringify(object), state).deltas);
 }
 
@@ -49,7 +49,7 @@ test("several candidates are several answers", () => {
   const answer = {
     candidates: [0, 1].map((index) => ({ index, content: { parts: [{ text: `${index}` }] }, finishReason: "STOP" })),
   };
-  expect(geminiReader.read(answer, undefined, undefined, geminiReader.begin()).deltas).toEqual([
+  expect(geminiReader.read(answer, undefined, JSON.stringify(answer), geminiReader.begin(false)).deltas).toEqual([
     { index: 0, text: "0", finish: "stop", blocks: [{ kind: "text", text: "0" }] },
     { index: 1, text: "1", finish: "stop", blocks: [{ kind: "text", text: "1" }] },
   ]);
@@ -96,19 +96,19 @@ test.each<[string, Json, Json | undefined]>([
   ],
   ["a report without a prompt says nothing", { totalTokenCount: 100 }, undefined],
 ])("usage: %s", (_, usageMetadata, expected) => {
-  expect(geminiReader.usage({ usageMetadata }, geminiReader.begin())).toEqual(expected);
+  expect(geminiReader.usage({ usageMetadata }, geminiReader.begin(true))).toEqual(expected);
 });
 
 test("only the last report of a stream is the answer's", () => {
   const usageMetadata = { promptTokenCount: 1 };
   const reports = (object: Json) =>
-    geminiReader.read({ ...object, usageMetadata }, undefined, "", geminiReader.begin()).reportsUsage;
+    geminiReader.read({ ...object, usageMetadata }, undefined, "", geminiReader.begin(true)).reportsUsage;
   expect(reports(content([{ text: "a" }]))).toBe(false);
   expect(reports(content([{ text: "a" }], "STOP"))).toBe(true);
 });
 
 test("an answer that calls ever more tools is given up", () => {
-  const state = geminiReader.begin();
+  const state = geminiReader.begin(true);
   const parts = Array.from({ length: 1024 }, () => ({ functionCall: { name: "a" } }));
   expect(() => {
     for (let calls = 0; calls <= limits.answerItemsMost; calls += 1024)

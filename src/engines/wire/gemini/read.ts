@@ -16,6 +16,8 @@ type Json = Record<string, unknown>;
 
 /** What is remembered of an answer. */
 interface GeminiState {
+  /** Its objects are the events of a stream. */
+  streams: boolean;
   /** Beginning of the ids of calls that come without one: no two answers share it. */
   salt: string | undefined;
   /** Calls of tools so far, by the candidate's number. */
@@ -38,10 +40,9 @@ export const geminiReader: WireReader<GeminiState> = {
   shape: "gemini",
   promptCharacters,
   isAnswer: (data) => Array.isArray(data["candidates"]) || blockReason(data) !== "",
-  begin: () => ({ salt: undefined, calls: new Map() }),
+  begin: (streams) => ({ streams, salt: undefined, calls: new Map() }),
   read(data, _event, text, state) {
-    const isStreamed = text !== undefined;
-    const deltas = candidatesIn(data).flatMap((candidate) => deltasOf(candidate, data, state, isStreamed));
+    const deltas = candidatesIn(data).flatMap((candidate) => deltasOf(candidate, data, state));
     // A prompt that was blocked has no candidate.
     if (deltas.length === 0 && blockReason(data) !== "") deltas.push({ index: 0, finish: "content_filter" });
     return {
@@ -78,7 +79,7 @@ function charactersOf({ text = "", reasoning = "", toolCalls = [] }: AnswerDelta
 }
 
 /** What an object adds to one answer: a delta for each part, in their order; of a whole answer one delta with its blocks. */
-function deltasOf(candidate: Json, data: Json, state: GeminiState, isStreamed: boolean): AnswerDelta[] {
+function deltasOf(candidate: Json, data: Json, state: GeminiState): AnswerDelta[] {
   const index = Math.min(tokenCount(candidate["index"]) ?? 0, limits.answerItemsMost);
   const blocks = listIn(object(candidate["content"]) ?? {}, "parts").flatMap((part) =>
     blocksOf(part, index, data, state),
@@ -90,7 +91,7 @@ function deltasOf(candidate: Json, data: Json, state: GeminiState, isStreamed: b
   const hasCalls = (state.calls.get(index) ?? 0) > 0;
   const finish =
     reason === "" ? undefined : reason === "STOP" && hasCalls ? "tool_calls" : (inTable(finishes, reason) ?? reason);
-  if (isStreamed) return finish === undefined ? deltas : [...deltas, { index, finish }];
+  if (state.streams) return finish === undefined ? deltas : [...deltas, { index, finish }];
   const whole = joinedDeltas(deltas, index);
   if (whole.text === undefined && whole.toolCalls === undefined) whole.text = "";
   return [{ ...whole, ...(finish !== undefined && { finish }), blocks: together(blocks) }];

@@ -8,7 +8,7 @@ type Json = Record<string, unknown>;
 
 /** Reads the events of one stream as an exchange does. */
 function readAll(events: Json[]): { chunks: EngineChunk[]; usages: (Usage | undefined)[]; ends: string[] } {
-  const state = messagesReader.begin();
+  const state = messagesReader.begin(true);
   const usages: (Usage | undefined)[] = [];
   const chunks = events.map((event) => {
     usages.push(messagesReader.usage(event, state));
@@ -140,7 +140,7 @@ describe("usage", () => {
   });
 
   test("a summary that the provider wrote of the conversation is added, and searches are units", () => {
-    const state = messagesReader.begin();
+    const state = messagesReader.begin(true);
     const usage = {
       input_tokens: 10,
       cache_read_input_tokens: 0,
@@ -167,7 +167,8 @@ test("a whole answer in the usual order needs no list of its parts", () => {
   const call = { type: "tool_use", id: "t", name: "f", input: {} };
   const text = { type: "text", text: "a" };
   const blocksOf = (...content: object[]) =>
-    messagesReader.read({ type: "message", content }, undefined, undefined, messagesReader.begin()).deltas[0]!.blocks;
+    messagesReader.read({ type: "message", content }, undefined, undefined, messagesReader.begin(false)).deltas[0]!
+      .blocks;
   expect(blocksOf(thinking, text, call, call)).toBeUndefined();
   expect(blocksOf(text)).toBeUndefined();
   expect(blocksOf(text, thinking)).toHaveLength(2);
@@ -184,7 +185,7 @@ test("a whole answer has its parts in order, and the same in the fields that a s
   const data = { type: "message", content, stop_reason: "tool_use", usage: { input_tokens: 1, output_tokens: 1 } };
   expect(messagesReader.isAnswer(data)).toBe(true);
   expect(messagesReader.isAnswer({ choices: [] })).toBe(false);
-  const chunk = messagesReader.read(data, undefined, undefined, messagesReader.begin());
+  const chunk = messagesReader.read(data, undefined, undefined, messagesReader.begin(false));
   expect(chunk.reportsUsage).toBe(true);
   expect(chunk.deltas).toEqual([
     {

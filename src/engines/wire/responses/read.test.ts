@@ -9,7 +9,7 @@ type Json = Record<string, unknown>;
 
 /** Deltas of a stream with these events. */
 function read(...events: Json[]): AnswerDelta[] {
-  const state = responsesReader.begin();
+  const state = responsesReader.begin(true);
   return events.flatMap((event) => responsesReader.read(event, undefined, JSON.stringify(event), state).deltas);
 }
 
@@ -98,7 +98,7 @@ test("a whole answer has its parts in order, and the same said in one", () => {
   };
   const proof = { origin: "openai", encrypted: "sealed", id: "rs_1" };
   expect(responsesReader.isAnswer(answer)).toBe(true);
-  expect(responsesReader.read(answer, undefined, undefined, responsesReader.begin()).deltas).toEqual([
+  expect(responsesReader.read(answer, undefined, undefined, responsesReader.begin(false)).deltas).toEqual([
     {
       index: 0,
       text: "a",
@@ -142,7 +142,7 @@ test.each<[string, Json, object]>([
 });
 
 test("an answer of ever more items is given up", () => {
-  const state = responsesReader.begin();
+  const state = responsesReader.begin(true);
   const added = (place: number) => ({ type: "response.output_item.added", output_index: place, item: call });
   for (let place = 0; place < limits.answerItemsMost; place++) responsesReader.read(added(place), undefined, "", state);
   expect(() => responsesReader.read(added(limits.answerItemsMost), undefined, "", state)).toThrow(/more than/);
