@@ -1,7 +1,7 @@
-// Codex, unmodified, over Responses: the one API that it speaks.
+// Codex, unmodified, over Responses: the one API that it speaks, by HTTP and over a WebSocket.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { npmClients } from "./install.ts";
 import { hello, openWorld, runProgram, task, withHello, type Ran, type World } from "./world.ts";
 
@@ -16,7 +16,7 @@ beforeAll(async () => {
 afterAll(() => world?.[Symbol.asyncDispose]());
 
 /** One turn without a person, behind the provider that Lineshaft is. */
-function exec(model: string, words: string[], at: { home: string; work: string }): Promise<Ran> {
+function exec(model: string, words: string[], at: { home: string; work: string; overSocket: boolean }): Promise<Ran> {
   const provider = {
     name: "Lineshaft",
     base_url: `${world.address}/v1`,
@@ -24,6 +24,7 @@ function exec(model: string, words: string[], at: { home: string; work: string }
     wire_api: "responses",
     request_max_retries: 0,
     stream_max_retries: 0,
+    supports_websockets: at.overSocket,
   };
   const settings = [
     `model="${model}"`,
@@ -35,27 +36,35 @@ function exec(model: string, words: string[], at: { home: string; work: string }
   return runProgram(codex, all, { ...at, env: { LINESHAFT_KEY: world.key } });
 }
 
-test("reads a file, writes another, and says so", async () => {
-  const { home, work } = world.folder();
-  withHello(work);
-  const model = "codex-task";
-  const engine = await world.serve(
-    model,
-    task(
-      [
-        { tool: "exec_command", arguments: { cmd: `cat ${hello.name}` } },
-        { tool: "exec_command", arguments: { cmd: "printf 'Seven apples, counted.' > out.txt" } },
-      ],
-      "I have read hello.txt and written out.txt.",
-    ),
-  );
-  const ran = await exec(model, ["Read hello.txt and write out.txt."], { home, work });
-  expect(ran.code, `${ran.stdout}\n${ran.stderr}`).toBe(0);
-  expect(readFileSync(join(work, "out.txt"), "utf8")).toBe("Seven apples, counted.");
-  expect(ran.stdout).toContain("I have read hello.txt and written out.txt.");
-  expect(engine.seen.at(-1)!.text).toContain(hello.text.trim());
-  const calls = await world.callsOf(model);
-  expect(calls).toHaveLength(3);
-  for (const call of calls) expect(call).toMatchObject({ status: "completed", stream: true, endpoint: "responses" });
-  expect(new Set(calls.map((call) => call["program"])).size).toBe(1);
+describe.each([
+  ["HTTP", false],
+  ["a WebSocket", true],
+])("over %s", (_transport, overSocket) => {
+  test("reads a file, writes another, and says so", async () => {
+    const { home, work } = world.folder();
+    withHello(work);
+    const model = overSocket ? "codex-socket" : "codex-task";
+    const before = { ...world.arrived };
+    const engine = await world.serve(
+      model,
+      task(
+        [
+          { tool: "exec_command", arguments: { cmd: `cat ${hello.name}` } },
+          { tool: "exec_command", arguments: { cmd: "printf 'Seven apples, counted.' > out.txt" } },
+        ],
+        "I have read hello.txt and written out.txt.",
+      ),
+    );
+    const ran = await exec(model, ["Read hello.txt and write out.txt."], { home, work, overSocket });
+    expect(ran.code, `${ran.stdout}\n${ran.stderr}`).toBe(0);
+    expect(readFileSync(join(work, "out.txt"), "utf8")).toBe("Seven apples, counted.");
+    expect(ran.stdout).toContain("I have read hello.txt and written out.txt.");
+    expect(engine.seen.at(-1)!.text).toContain(hello.text.trim());
+    expect(world.arrived.sockets > before.sockets).toBe(overSocket);
+    expect(world.arrived.posts - before.posts).toBe(overSocket ? 0 : 3);
+    const calls = await world.callsOf(model);
+    expect(calls).toHaveLength(3);
+    for (const call of calls) expect(call).toMatchObject({ status: "completed", stream: true, endpoint: "responses" });
+    expect(new Set(calls.map((call) => call["program"])).size).toBe(1);
+  });
 });

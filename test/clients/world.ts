@@ -1,6 +1,7 @@
 // Where a live client runs: a gateway with its ledger and records over real HTTP and a real Postgres, engines that obey behind it, an empty
 // home and a working folder. Conversations with the embedded model have a whole instance (conversations.live.ts).
 import { spawn } from "node:child_process";
+import type { IncomingMessage } from "node:http";
 import { mkdtempSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -18,6 +19,8 @@ export interface World extends AsyncDisposable {
   serveVectors(name: string): Promise<ScriptedEngine>;
   /** Calls that have ended, oldest first, of one model. */
   callsOf(model: string): Promise<Record<string, any>[]>;
+  /** What clients have sent to the Responses API: WebSockets that they opened, and bodies that they posted. */
+  readonly arrived: { readonly sockets: number; readonly posts: number };
   folder(): Folder;
 }
 
@@ -31,6 +34,9 @@ export async function openWorld(): Promise<World> {
   const at = await testGateway();
   const engines: ScriptedEngine[] = [];
   const folders = new Folders();
+  const arrived = { sockets: 0, posts: 0 };
+  at.server.on("upgrade", () => void arrived.sockets++);
+  at.server.on("request", ({ url }: IncomingMessage) => void (url === "/v1/responses" && arrived.posts++));
   const add = async (name: string, engine: ScriptedEngine) => {
     engines.push(engine);
     const price = { input_nano_per_million: "3000000", output_nano_per_million: "7000000", currency: "USD" };
@@ -59,6 +65,7 @@ export async function openWorld(): Promise<World> {
       const { body } = await at.request("/api/calls?limit=200");
       return body.data.filter((call: { model: string }) => call.model === model).toReversed();
     },
+    arrived,
     folder: () => folders.make(),
     async [Symbol.asyncDispose]() {
       for (const engine of engines) await engine[Symbol.asyncDispose]();

@@ -160,6 +160,52 @@ test("a warm-up calls no model, costs nothing, and the next turn goes on from it
   expect((await rows(at)).calls).toHaveLength(2);
 });
 
+test("the last message of a turn says what headers say by HTTP, also of a turn that fails", async () => {
+  await using at = await testGateway();
+  using client = await Client.open(at);
+  const ended = async (frame: object) => {
+    const { lineshaft, response } = await client.turn(frame);
+    const { calls } = await rows(at);
+    return { said: lineshaft as Record<string, string>, call: calls.at(-1)!, response };
+  };
+  const whole = await ended(hello);
+  expect(whole.said).toMatchObject({
+    "x-lineshaft-call": whole.call["id"],
+    "x-lineshaft-price-nano": String(whole.call["price_nano"]),
+    "x-lineshaft-currency": "USD",
+    "x-lineshaft-engine": expect.any(String) as string,
+    "x-lineshaft-after": expect.stringContaining("/") as string,
+  });
+  expect(whole.said).not.toHaveProperty("x-lineshaft-budget-cut");
+  for (const event of client.events.slice(0, -1)) expect(event).not.toHaveProperty("lineshaft");
+  // A turn that calls no model has cost nothing and has no call.
+  expect((await ended({ ...hello, generate: false })).said).toBeUndefined();
+  at.engine.next({ chunks: ["a", "b"], cut: 1 });
+  const broken = await ended(hello);
+  expect(broken.response.status).toBe("failed");
+  expect(broken.said["x-lineshaft-call"]).toBe(broken.call["id"]);
+  expect(broken.said["x-lineshaft-price-nano"]).toBe(String(broken.call["price_nano"]));
+});
+
+test("a turn that the end of a budget cuts says so, and the refusal of the next one says when to try again", async () => {
+  const usage = { prompt: 546, output: 1_000 };
+  await using at = await testGateway({ script: { chunks: Array<string>(1_000).fill("a "), chunkTokens: 1, usage } });
+  const { organisation, project } = at.principal;
+  const scope = { kind: "project" as const, id: project };
+  const limitNano = 546n * 3n + 100n * 7n;
+  const budget = await at.ledger.setBudget({ organisation, currency: "USD", scope, limitNano, period: "total" });
+  using client = await Client.open(at);
+  const { response, lineshaft } = await client.turn(hello);
+  expect(response).toMatchObject({ status: "incomplete", incomplete_details: { reason: "max_output_tokens" } });
+  expect(lineshaft).toMatchObject({ "x-lineshaft-budget-cut": budget.id });
+  expect(await client.turn(hello)).toMatchObject({
+    type: "error",
+    status: 429,
+    error: { type: "insufficient_quota" },
+    headers: { "x-should-retry": "false" },
+  });
+});
+
 test("a strange client is not let in, and an ordinary request is not upgraded", async () => {
   await using at = await testGateway();
   const refusedWith = async (path: string, headers: Record<string, string>) => {
@@ -277,11 +323,14 @@ test("a connection ends when nothing is asked of it, or when its message comes t
   (slow.ws as unknown as { _socket: { write(bytes: Buffer): void } })._socket.write(head);
   const late = performance.now() + limits.slowBodyMs;
   await expect
-    .poll(() => {
-      socketsOf(at.server).tick(late);
-      socketsOf(at.server).tick(late + limits.slowBodyMs);
-      return slow.ws.readyState;
-    })
+    .poll(
+      () => {
+        socketsOf(at.server).tick(late);
+        socketsOf(at.server).tick(late + limits.slowBodyMs);
+        return slow.ws.readyState;
+      },
+      { timeout: 60_000 },
+    )
     .toBe(WebSocket.CLOSED);
   expect(await slow.closed).toBe(1008);
 });

@@ -8,6 +8,7 @@ import { errorFrame } from "../../gateway/protocols/responses/frames.ts";
 import { limits } from "../limits.ts";
 import type { BodyBudget, HeldBody } from "./bodies.ts";
 import { drained } from "./drained.ts";
+import { retryHeaders } from "./respond.ts";
 import { SocketTurns, type TurnParts } from "./socketTurns.ts";
 
 /** Close codes of RFC 6455, section 7.4.1, and of its registry. */
@@ -104,7 +105,7 @@ export class SocketConnection {
     } catch (error) {
       // What follows belongs to the same frame, so nothing more is read, and the client has a moment to read why.
       const failure = error as LineshaftError;
-      void this.#send([errorFrame(failure)]);
+      void this.#send([refusal(failure)]);
       this.#ws.close(closed.later, failure.code);
       this.#ws.pause();
       setTimeout(() => this.#ws.terminate(), limits.lastWordsMs);
@@ -142,7 +143,7 @@ export class SocketConnection {
     try {
       if (isBinary) return this.#ws.close(closed.unsupported, "messages are text");
       if (this.#busy) return this.#refuse();
-      if (this.#stopping) return void this.#send([errorFrame(shuttingDown())]);
+      if (this.#stopping) return void this.#send([refusal(shuttingDown())]);
       await this.#turn(data, held);
     } finally {
       held.release();
@@ -166,11 +167,11 @@ export class SocketConnection {
   #refuse(): void {
     if (++this.#refusedWhileBusy > limits.framesWhileBusy)
       return this.#ws.close(closed.policy, "response_already_in_flight");
-    void this.#send([errorFrame(alreadyInFlight())]);
+    void this.#send([refusal(alreadyInFlight())]);
   }
 
   #endOfLife(): void {
-    void this.#send([errorFrame(lifeIsOver())]);
+    void this.#send([refusal(lifeIsOver())]);
     this.#ws.close(closed.done, "websocket_connection_limit_reached");
   }
 
@@ -183,6 +184,8 @@ export class SocketConnection {
     return this.#socket.writableNeedDrain ? drained(this.#socket) : undefined;
   }
 }
+
+const refusal = (failure: LineshaftError): string => errorFrame(failure, retryHeaders(failure));
 
 const alreadyInFlight = (): LineshaftError =>
   new LineshaftError({

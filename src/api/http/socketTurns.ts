@@ -9,7 +9,7 @@ import { programOf } from "../../gateway/protocols/program.ts";
 import type { Earlier } from "../../gateway/protocols/responses/call.ts";
 import { decodeCall } from "../../gateway/protocols/responses/decode.ts";
 import { streamOf } from "../../gateway/protocols/responses/events.ts";
-import { errorFrame, framesOf, turnOf } from "../../gateway/protocols/responses/frames.ts";
+import { errorFrame, framesOf, lastFramesOf, turnOf } from "../../gateway/protocols/responses/frames.ts";
 import { responses } from "../../gateway/protocols/responses/index.ts";
 import type { Told } from "../../gateway/protocols/types.ts";
 import { keepResponse } from "../../gateway/responses/keeping.ts";
@@ -18,6 +18,7 @@ import type { Gateway } from "../../gateway/types.ts";
 import { limits as gatewayLimits } from "../../gateway/limits.ts";
 import type { LineshaftError } from "../../errors/index.ts";
 import { isLarge, parseBody, type BodyBudget, type HeldBody } from "./bodies.ts";
+import { retryHeaders } from "./respond.ts";
 import { wishesOf } from "./wishes.ts";
 
 type Json = Record<string, unknown>;
@@ -35,6 +36,13 @@ export interface TurnParts {
   send: (frames: readonly string[]) => Promise<void> | undefined;
   /** A failure as its client is told it; one of our own is logged. */
   explained: (error: unknown) => LineshaftError;
+}
+
+/** An answer that has begun. */
+interface Begun {
+  told: Told;
+  /** What headers of the answer say by HTTP, as far as it is known then. */
+  headers: () => Record<string, string>;
 }
 
 /** The newest response of a connection that is stored nowhere else. */
@@ -59,19 +67,19 @@ export class SocketTurns {
    */
   async serve(bytes: Buffer, held: HeldBody, signal: AbortSignal): Promise<void> {
     const { send, explained } = this.#parts;
-    const told: { told?: Told } = {};
+    let begun: Begun | undefined;
     try {
-      await this.#serve(bytes, held, signal, told);
+      await this.#serve(bytes, held, signal, (answer) => (begun = answer));
     } catch (error) {
       this.#drop();
       const failure = explained(error);
-      await send(told.told ? framesOf(responses.error(failure, "stream", { told: told.told })) : [errorFrame(failure)]);
+      await send(framesOfFailure(failure, begun));
       if (failure.status === 401) throw failure;
     }
   }
 
-  /** `begun.told` is set once an answer has begun: what fails later is said in its shape. */
-  async #serve(bytes: Buffer, held: HeldBody, signal: AbortSignal, begun: { told?: Told }): Promise<void> {
+  /** `begins` is told of the answer once it has begun: what fails later is said in its shape. */
+  async #serve(bytes: Buffer, held: HeldBody, signal: AbortSignal, begins: (answer: Begun) => void): Promise<void> {
     const { gateway, stored, headers, send } = this.#parts;
     const { json } = await parseBody(bytes);
     const { body, generates } = turnOf(json);
@@ -85,6 +93,7 @@ export class SocketTurns {
       if (isLarge(bytes)) await nextTurn();
       const told: Told = { call, id: newId("call"), createdMs: Date.now() };
       const encode = responses.events(told);
+      let facts: Begun["headers"] = () => ({});
       if (generates) {
         const program = programOf(headers);
         const answer = await gateway.call({
@@ -95,7 +104,8 @@ export class SocketTurns {
           ...(program !== undefined && { program }),
           ...wishesOf(headers),
         });
-        begun.told = told;
+        facts = () => ({ ...answer.headers, ...answer.lastHeaders() });
+        begins({ told, headers: facts });
         for await (const chunk of answer.chunks) {
           const waiting = send(framesOf(encode(chunk)));
           if (waiting) await waiting;
@@ -103,13 +113,13 @@ export class SocketTurns {
       } else {
         const { organisation, project } = principal;
         assertAuthorised(principal, "call.create", { organisation, project });
-        begun.told = told;
+        begins({ told, headers: facts });
       }
-      await keepResponse(stored, told, undefined, owner);
+      const kept = await keepResponse(stored, told, undefined, owner);
       // The conversation and the state are there before the client reads the end, because its next turn may follow at once.
       await release?.();
       this.#remember(told, earlier, bytes.length, principal.key);
-      await send(framesOf(encode(undefined)));
+      await send(lastFramesOf(encode(undefined), { ...facts(), ...kept }));
     } finally {
       await release?.();
     }
@@ -165,6 +175,11 @@ export class SocketTurns {
   close(): void {
     this.#drop();
   }
+}
+
+function framesOfFailure(failure: LineshaftError, begun: Begun | undefined): string[] {
+  if (!begun) return [errorFrame(failure, retryHeaders(failure))];
+  return lastFramesOf(responses.error(failure, "stream", { told: begun.told }), begun.headers());
 }
 
 const sizeOf = (items: readonly Json[]): number => (items.length === 0 ? 0 : JSON.stringify(items).length);

@@ -44,13 +44,26 @@ export function framesOf(events: string): string[] {
   return frames;
 }
 
-/** A failure before an answer has begun. */
-export function errorFrame(failure: LineshaftError): string {
-  const { retryAfterSeconds } = failure;
+/**
+ * The frames of the events that end an answer. The last one has a member `lineshaft` with what headers of an answer say by HTTP, because a
+ * frame has no headers. Clients leave out members that they do not know.
+ */
+export function lastFramesOf(events: string, headers: Readonly<Record<string, string>>): string[] {
+  const frames = framesOf(events);
+  const last = frames.pop()?.trimEnd();
+  if (last === undefined) return frames;
+  if (Object.keys(headers).length === 0) return [...frames, last];
+  // The frame may be an engine's own text, which stays as it is but for the new member at its end.
+  frames.push(`${last.slice(0, -1)},"lineshaft":${JSON.stringify(headers)}}`);
+  return frames;
+}
+
+/** A failure before an answer has begun. `headers`: those of the same failure by HTTP, which say whether and when to try again. */
+export function errorFrame(failure: LineshaftError, headers: Readonly<Record<string, string>>): string {
   return JSON.stringify({
     type: "error",
     status: failure.status,
     ...openAiErrorBody(failure),
-    ...(retryAfterSeconds !== undefined && { headers: { "retry-after": String(Math.ceil(retryAfterSeconds)) } }),
+    ...(Object.keys(headers).length > 0 && { headers }),
   });
 }
