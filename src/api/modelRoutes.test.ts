@@ -13,6 +13,8 @@ test("a route is set, replaced, listed and removed, and its fields are judged", 
     serves: "scripted",
     fallbacks: ["other/a b"],
     retry: { most: 2, wait_most_ms: 50 },
+    hedge: { after_ms: 800, share: 0.05 },
+    continues: false,
   };
   expect(await set(at, route)).toMatchObject({ status: 200, body: { ...route, updated_at: expect.any(String) } });
   expect((await set(at, { model: "org/m", fallbacks: ["x"] })).status).toBe(200);
@@ -23,6 +25,7 @@ test("a route is set, replaced, listed and removed, and its fields are judged", 
     next_cursor: null,
   });
   expect(await set(at, { model: "m", serve: "x" })).toMatchObject({ status: 400 });
+  expect(await set(at, { model: "m", hedge: { after_ms: 800, share: 1.5 } })).toMatchObject({ status: 400 });
   expect(await set(at, { model: "m", serves: "m" })).toMatchObject({
     status: 400,
     body: { error: { code: "invalid_value" } },

@@ -19,6 +19,9 @@ interface SetOptions {
   shareTools?: boolean;
   keepSeconds?: string;
   markPrompts?: boolean;
+  hedgeAfterMs?: string;
+  hedgeShare?: string;
+  continue: boolean;
   json?: boolean;
 }
 
@@ -70,6 +73,15 @@ export function registerRoutes(program: Command, context: Context): void {
     .option("--share-any", "with --share: calls of any temperature, not only those that say 0")
     .option("--share-tools", "with --share: calls with tools too")
     .option("--mark-prompts", "prompts that mark nothing are marked for the prompt cache of Anthropic's API")
+    .option(
+      "--hedge-after-ms <n>",
+      "a stream without a token after so many milliseconds is asked of a second endpoint too",
+    )
+    .option(
+      "--hedge-share <p>",
+      "with --hedge-after-ms: the most of the newest calls that are, 0 to 1 (0.05 where absent)",
+    )
+    .option("--no-continue", "an answer that breaks off in mid-stream is not continued by another endpoint")
     .option("--keep-seconds <n>", "with --share: how long an answer is kept for later calls")
     .action(async (model: string, options: SetOptions) => {
       const client = context.client();
@@ -86,12 +98,15 @@ export function registerRoutes(program: Command, context: Context): void {
       if (most !== undefined || waitMs !== undefined)
         body.retry = { ...(most !== undefined && { most }), ...(waitMs !== undefined && { wait_most_ms: waitMs }) };
       if (options.markPrompts === true) body.marks = "auto";
+      const hedge = hedgeOf(options);
+      if (hedge) body.hedge = hedge;
+      if (!options.continue) body.continues = false;
       if (options.share) body.cache = await sharingOf(client, options.share, options);
       if (Object.keys(body).length === 1)
         throw new CliError({
           exitCode: 2,
           message: `What is to be done with calls of ${model}?`,
-          hint: "Give --serves, --fallback, --attempts, --wait-ms, --mark-prompts or --share; npx lineshaft routes set --help lists them.",
+          hint: "Give --serves, --fallback, --attempts, --wait-ms, --hedge-after-ms, --mark-prompts, --no-continue or --share; npx lineshaft routes set --help lists them.",
         });
       const made = await client.put<ModelRouteResource>("/api/routes", body);
       if (options.json) return context.terminal.printJson(made);
@@ -126,6 +141,22 @@ async function sharingOf(
     ...(shareTools === true && { tools: true }),
     ...(seconds !== undefined && { keep_seconds: seconds }),
   };
+}
+
+/** The second attempt that the options ask for. */
+function hedgeOf({ hedgeAfterMs, hedgeShare }: SetOptions): ModelRouteSet["hedge"] {
+  const afterMs = wholeNumber("--hedge-after-ms", hedgeAfterMs);
+  const share = Number(hedgeShare ?? 0.05);
+  if (!(share >= 0 && share <= 1) || (hedgeShare !== undefined && afterMs === undefined))
+    throw new CliError({
+      exitCode: 2,
+      message:
+        afterMs === undefined
+          ? "--hedge-share needs --hedge-after-ms."
+          : `${hedgeShare} is no share for --hedge-share.`,
+      hint: "Give both: --hedge-after-ms 800 --hedge-share 0.05.",
+    });
+  return afterMs === undefined ? undefined : { after_ms: afterMs, share };
 }
 
 function retriesText({ retry }: ModelRouteResource): string {

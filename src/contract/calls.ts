@@ -116,9 +116,11 @@ export const attempt = z.object({
   engine: z.string(),
   model: z.string().nullable().describe("The model that it asked; null in older records, where it is that of the call"),
   why: z
-    .enum(["first", "retry", "fallback"])
+    .enum(["first", "retry", "fallback", "hedge", "continued"])
     .nullable()
-    .describe("What it follows from: retry, another try at the same model; fallback, at the next model of its route"),
+    .describe(
+      "What it follows from: retry, another try at the same model; fallback, at the next model of its route; hedge, the attempt before it was silent and went on beside it; continued, the attempt before it broke off in mid-stream",
+    ),
   status: callStatus,
   error_code: z.string().nullable(),
   decision: decision.nullable(),

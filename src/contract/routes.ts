@@ -23,6 +23,24 @@ const routeFields = {
       .optional()
       .describe("The longest wait that an engine may ask for by `Retry-After`, with no money held; 0 where absent"),
   }).optional(),
+  hedge: strict({
+    after_ms: z.number().int().min(1).max(600_000).describe("Milliseconds without a first token"),
+    share: z
+      .number()
+      .min(0)
+      .max(1)
+      .describe("Of the newest 1,000 calls of each gateway process, the most that get one"),
+  })
+    .optional()
+    .describe(
+      "A call that streams and has no token after so long gets a second attempt at another endpoint; the first to answer serves it, and both are billed for what they did",
+    ),
+  continues: z
+    .boolean()
+    .optional()
+    .describe(
+      "Whether an answer of text that breaks off in mid-stream is continued by another endpoint of its model, as an attempt of its own; true where absent",
+    ),
   marks: z
     .literal("auto")
     .optional()

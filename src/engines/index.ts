@@ -19,6 +19,7 @@ export { joinedDeltas } from "./wire/joined.ts";
 export { kindOf, shapeFor, writerOf } from "./wire/writers.ts";
 export type { Denied, WriteWish } from "./wire/types.ts";
 export { autoMarked } from "./wire/messages/autoMark.ts";
+export { continuedBody } from "./wire/continued.ts";
 export { deniedMessages } from "./wire/messages/denied.ts";
 export { deniedGemini, billedIn } from "./wire/gemini/denied.ts";
 export { asksForSignatures, noSignature } from "./wire/gemini/models.ts";

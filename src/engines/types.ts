@@ -231,6 +231,8 @@ export interface Capabilities {
   stops?: boolean;
   /** Counting a prompt is a request to a provider, so it is asked where a count is needed, and not to place every call. */
   countsAfar?: boolean;
+  /** Its model goes on with a last message of the role `assistant` by itself, where the API has no field that asks for it. */
+  prefills?: boolean;
   /** How its model can be asked to think, where the API has several ways. */
   thinks?: ThinkingKinds;
 }

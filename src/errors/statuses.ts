@@ -20,6 +20,7 @@ export const statuses: Readonly<Record<string, number>> = {
   call_too_dear: 400,
   checks_busy: 503,
   client_gone: 499,
+  answered_elsewhere: 499,
   context_length_exceeded: 400,
   conversation_locked: 409,
   conversation_not_found: 404,

@@ -1,6 +1,7 @@
 // What a call may use at most, before it runs (DESIGN section 4, admit). A call that names no limit of output is given one. The limit that
 // is sent is never more than the one that is held for, and a hold that is extended while the answer streams ends at it.
 import type { EndpointFacts, RegisteredEndpoint } from "../engines/index.ts";
+import type { Beginning } from "./continuing.ts";
 import { limits } from "./limits.ts";
 import type { ModelCall } from "./modelCall.ts";
 import { invalidValue } from "./refusals.ts";
@@ -37,6 +38,10 @@ export function checkOutputTokens(
     `\`${field}\` is ${outputTokens}${times}; a call may ask for ${most} output tokens in all.`,
   );
 }
+
+/** Of a limit of output what is left for an attempt that goes on with an answer; all of it for any other. */
+export const outputLeft = (tokens: number, beginning: Beginning | undefined): number =>
+  beginning === undefined ? tokens : Math.max(1, tokens - beginning.outputTokens);
 
 /**
  * Output tokens of one answer, at most, at an endpoint that says so of itself. Without a limit of the caller's it is the protocol's

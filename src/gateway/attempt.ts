@@ -3,7 +3,7 @@
 import type { EngineError, EngineRegistry } from "../engines/index.ts";
 import type { AttemptLedger, RateCard } from "../ledger/index.ts";
 import type { Alarms, Logger, Metrics } from "../telemetry/index.ts";
-import { answersAsked, isStoppable, outputLimitOf } from "./admission.ts";
+import { answersAsked, isStoppable, outputLeft, outputLimitOf } from "./admission.ts";
 import { paidOrAborted } from "./cover.ts";
 import { Ending, type AttemptEnd } from "./ending.ts";
 import { asLineshaftError } from "./errors.ts";
@@ -53,8 +53,8 @@ export class Attempts {
   }
 
   /** Holds the prompt and a first window of output. Throws by name of the budget that refuses. */
-  admit(call: CallState, { prompt, candidates }: Step, card: RateCard, number: number): Soon<AdmittedAttempt> {
-    return this.#holding.admit(call, prompt, candidates.endpoints, card, number);
+  admit(call: CallState, step: Step, card: RateCard, number: number): Soon<AdmittedAttempt> {
+    return this.#holding.admit(call, step, card, number);
   }
 
   /**
@@ -96,13 +96,14 @@ export class Attempts {
     call: CallState,
     admitted: AdmittedAttempt,
     placement: Placement,
-    { model, why, prompt }: Step,
+    { model, why, prompt, beginning }: Step,
   ): Soon<AttemptState> {
     const { endpoint, shape } = placement;
     const asked = shape.answer;
     const answers = answersAsked(asked);
     const isCut = isStoppable(endpoint, asked);
-    const wanted = Math.min(admitted.outputTokens, outputLimitOf(asked, endpoint.facts, admitted.roomTokens));
+    const ofEndpoint = outputLimitOf(asked, endpoint.facts, admitted.roomTokens);
+    const wanted = Math.min(admitted.outputTokens, outputLeft(ofEndpoint, beginning));
     const inAll = (limit: number) => (limit + asked.thinking.tokensBeside) * answers;
     const isPaid = admitted.cover.outputTokens >= inAll(wanted) && (wanted >= 1 || asked.kind !== "generate");
     const limit = isCut || isPaid ? wanted : paidFor(call, admitted, asked, wanted);
@@ -115,7 +116,8 @@ export class Attempts {
       outputLimit,
       askedOutputTokens: inAll(outputLimit),
       streams: isCut || asked.stream,
-      tokens: prompt.tokens,
+      prompt,
+      beginning,
     }));
   }
 
@@ -152,6 +154,12 @@ export class Attempts {
   /** Ends an attempt whose answer had begun. */
   end(call: CallState, attempt: AttemptState, how: AttemptEnd): Soon<EndedAttempt> {
     return this.#ending.end(call, attempt, how);
+  }
+
+  /** Gives up an attempt that was placed and never sent. */
+  giveUp(call: CallState, { id }: AttemptState): void {
+    this.#dispatcher.ended(id, { reason: "cancelled" });
+    this.#ending.giveBack(call, { id });
   }
 
   /** Notes that the endpoint has answered. */

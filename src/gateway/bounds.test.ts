@@ -90,12 +90,21 @@ describe("an engine that stalls in the middle", () => {
   const stalling: Script = { chunks: ["12345678", "never"], wait: never, waitAfter: 1 };
 
   test("ends a stream with an error, and what has passed is paid for", async () => {
-    const { at, engine } = await bounded({ idleMs: 50 }, { script: stalling });
+    const { at, engine } = await bounded({ idleMs: 50 }, { script: stalling, alone: true });
     const { code, text, call, ways } = await ended(at, { stream: true });
     expect(code).toBe("engine_timeout");
     expect(text).toBe("12345678");
     expect(ways).toEqual(["a-bounded failed"]);
     expect(BigInt(call.price_nano)).toBeGreaterThan(0n);
+    await engine.seen[0]!.gone;
+  });
+
+  test("has its stream continued by another endpoint", async () => {
+    const { at, engine } = await bounded({ idleMs: 50 }, { script: stalling });
+    const { code, text, ways } = await ended(at, { stream: true });
+    expect(code).toBeUndefined();
+    expect(text).toBe("12345678Hello, world.");
+    expect(ways).toEqual(elsewhere);
     await engine.seen[0]!.gone;
   });
 

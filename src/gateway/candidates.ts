@@ -155,6 +155,12 @@ export class Candidates {
     return true;
   }
 
+  /** Excludes every endpoint that is not among these. */
+  keepOnly(kept: readonly RegisteredEndpoint[], reason: string): void {
+    this.#guessed = [];
+    for (const endpoint of this.#able.filter((one) => !kept.includes(one))) this.#exclude(endpoint, reason);
+  }
+
   #exclude(endpoint: RegisteredEndpoint, reason: string): void {
     this.#excluded.set(endpoint.endpoint, reason);
     this.#able = this.#able.filter((one) => one.endpoint !== endpoint.endpoint);

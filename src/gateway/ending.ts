@@ -90,7 +90,7 @@ export class Ending {
   }
 
   /** Gives back the hold of an attempt that was never sent. An attempt that was never sent has no row. */
-  giveBack(call: CallState, { id }: AdmittedAttempt): void {
+  giveBack(call: CallState, { id }: Pick<AdmittedAttempt, "id">): void {
     const { metrics, ledger } = this.#rooms;
     metrics.holdClosed();
     try {

@@ -70,8 +70,8 @@ test.each([
 
 /** A message that itself says what to do has a sentence that asks for it. */
 const asks = /[.:,}] (Correct|Try|Send|Leave|Give|Use|Look|Raise|Wait|Ask|Free) /;
-/** Nothing reads these: the client has closed the connection, or the run that made the call was stopped. */
-const saysItself = new Set(["client_gone", "reason.code"]);
+/** No client reads these: it has closed the connection, the run that made the call was stopped, or another attempt has answered. */
+const saysItself = new Set(["client_gone", "answered_elsewhere", "reason.code"]);
 
 test("every refusal in the source has a hint, or its message says what to do", () => {
   const src = new URL("../", import.meta.url).pathname;

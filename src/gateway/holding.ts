@@ -10,15 +10,15 @@ import type { AttemptLedger, HoldRequest, HoldResult, RateCard } from "../ledger
 import { shapeFor, type RegisteredEndpoint } from "../engines/index.ts";
 import { newId } from "../store/index.ts";
 import type { Metrics } from "../telemetry/index.ts";
-import { answersAsked, checkOutputTokens, isStoppable, outputLimitOf } from "./admission.ts";
+import { answersAsked, checkOutputTokens, isStoppable, outputLeft, outputLimitOf } from "./admission.ts";
 import { holdContext } from "./calls/crash.ts";
 import { Cover } from "./cover.ts";
 import { limits } from "./limits.ts";
 import { budgetRefusal, callTooDear } from "./refusals.ts";
-import { cacheSalt, type PromptFacts } from "./scheduling/prompts.ts";
+import { cacheSalt } from "./scheduling/prompts.ts";
 import type { ModelCall } from "./modelCall.ts";
 import { whenThere, type Soon } from "./soon.ts";
-import type { AdmittedAttempt, CallState } from "./state.ts";
+import type { AdmittedAttempt, CallState, Step } from "./state.ts";
 
 /** What an attempt may use at most, in tokens. */
 interface WorstCase {
@@ -44,6 +44,8 @@ interface NewAttempt {
   whole: boolean;
   worst: WorstCase;
   begunMs: number;
+  /** The attempt beside which it is made. */
+  beside: string | undefined;
 }
 
 type Admitted = Extract<HoldResult, { admitted: true }>;
@@ -61,18 +63,21 @@ export class Holding {
    * Holds the prompt and a first window on every budget concerned, at once where the money is here, and waiting while calls under way hold
    * it. Throws by name of the budget that refuses. `number` is the attempt's, from 1.
    */
-  admit(
-    call: CallState,
-    prompt: PromptFacts,
-    candidates: readonly RegisteredEndpoint[],
-    card: RateCard,
-    number: number,
-  ): Soon<AdmittedAttempt> {
+  admit(call: CallState, step: Step, card: RateCard, number: number): Soon<AdmittedAttempt> {
     const begunMs = number === 1 ? 0 : call.now();
     const { asked } = call.request;
+    const candidates = step.candidates.endpoints;
     const whole = !candidates.some((endpoint) => endpoint.role !== "prefill" && isStoppable(endpoint, asked));
-    return whenThere(worstCaseOf(call, prompt, candidates), (worst) => {
-      const attempt: NewAttempt = { id: newId("att"), number, card, whole, worst, begunMs };
+    return whenThere(worstCaseOf(call, step, candidates), (worst) => {
+      const attempt: NewAttempt = {
+        id: newId("att"),
+        number,
+        card,
+        whole,
+        worst,
+        begunMs,
+        beside: step.beside,
+      };
       const hold = holdOf(call, attempt, worst.promptTokens);
       const result = this.#ledger.holdNow(hold);
       if (result?.admitted) return this.#admitted(call, attempt, hold.promptTokens, result);
@@ -196,7 +201,7 @@ function unitsMost({ prompt }: ModelCall, { unitsNano }: RateCard): AdmittedAtte
 /** What is asked of the ledger. Throws a 400 where no call is worth as much as this one may cost. */
 function holdOf(
   call: CallState,
-  { id, number, card, whole, worst }: NewAttempt,
+  { id, number, card, whole, worst, beside }: NewAttempt,
   promptTokensOfOne: number,
 ): HoldRequest {
   const { request } = call;
@@ -221,24 +226,31 @@ function holdOf(
     ...(units && { units }),
     whole,
     leastOutputTokens: Math.min(outputTokens, leastOfOne * worst.answers),
-    context: holdContext(call, number),
+    context: holdContext(call, number, beside),
     signal: call.signal,
   };
 }
 
 /** Throws a 400 where the call asks for more output than can be. An engine is asked for the prompt's count where the bound fills a context. */
-function worstCaseOf(call: CallState, prompt: PromptFacts, candidates: readonly RegisteredEndpoint[]): Soon<WorstCase> {
+function worstCaseOf(
+  call: CallState,
+  { prompt, beginning }: Step,
+  candidates: readonly RegisteredEndpoint[],
+): Soon<WorstCase> {
   const { asked } = call.request;
+  // The answer so far is a part of the prompt, as a message of its own. No text has more tokens than bytes.
+  const begun = beginning === undefined ? 0 : Buffer.byteLength(beginning.text) + limits.messageTokens;
   // An engine that counts a prompt's tokens counts a mark in place of a medium, and no calls that it writes nothing for.
   const countable = !asked.hasMedia && asked.kind === "generate";
   const counted = prompt.counted && countable;
   const count = async () => {
     if (!countable) return undefined;
-    return counted ? prompt.promptTokens : countedBy(candidates, call);
+    const tokens = counted ? prompt.promptTokens : await countedBy(candidates, call);
+    return tokens === undefined ? undefined : tokens + begun;
   };
   // Each text of a call without output has a context of its own.
   const contextTokens = asked.kind === "generate" ? longestContext(candidates) : undefined;
-  const bound = counted ? prompt.promptTokens : asked.promptTokensMost;
+  const bound = (counted ? prompt.promptTokens : asked.promptTokensMost) + begun;
   const promptTokens = Math.min(bound, contextTokens ?? Infinity);
   // The bound may fill a context that the prompt does not. Without a count a third of the bound is the usual guess.
   const fills =
@@ -246,7 +258,10 @@ function worstCaseOf(call: CallState, prompt: PromptFacts, candidates: readonly 
     candidates.some(({ facts }) => isFilled(facts, promptTokens));
   const room = fills ? count().then((tokens) => tokens ?? Math.ceil(promptTokens / 3)) : promptTokens;
   return whenThere(room, (roomTokens) => {
-    const outputTokens = Math.max(...candidates.map(({ facts }) => outputLimitOf(asked, facts, roomTokens)));
+    const outputTokens = outputLeft(
+      Math.max(...candidates.map(({ facts }) => outputLimitOf(asked, facts, roomTokens))),
+      beginning,
+    );
     const answers = answersAsked(asked);
     checkOutputTokens(asked, outputTokens, answers, contextTokens);
     const outputTokensInAll = (outputTokens + asked.thinking.tokensBeside) * answers;

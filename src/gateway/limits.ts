@@ -27,6 +27,15 @@ export const limits = {
   /** Attempts of a call at all its models, at most, and models that may follow its own. */
   attemptsInAllMost: 6,
   fallbacksMost: 8,
+  /** Calls of a route among which a share is hedged; the wait for a second attempt's money and place; and the longest wait before one. */
+  hedgeWindowCalls: 1_000,
+  hedgePlaceMostMs: 50,
+  hedgeAfterMostMs: 600_000,
+  /** Attempts that continue one answer, and characters of an answer that can be continued. */
+  continuationsMost: 2,
+  continuedCharactersMost: 1024 * 1024,
+  /** Tokens that a chat template writes around a message, at most. */
+  messageTokens: 32,
   /** Routes of one organisation; the longest wait for an engine's limit that a route may allow. */
   routesMost: 1_000,
   retryWaitMostMs: 60_000,

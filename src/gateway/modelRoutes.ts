@@ -22,6 +22,15 @@ const modelRouteSchema = z.strictObject({
       waitMostMs: z.int().min(0).max(limits.retryWaitMostMs).optional(),
     })
     .optional(),
+  /** A call that streams and has no token after so long is sent to a second endpoint too, at most this share of the newest calls. */
+  hedge: z
+    .strictObject({
+      afterMs: z.int().min(1).max(limits.hedgeAfterMostMs),
+      share: z.number().min(0).max(1),
+    })
+    .optional(),
+  /** False: an answer that breaks off in mid-stream is not continued by another endpoint of its model. */
+  continues: z.boolean().optional(),
   /** `auto`: prompts of clients that mark nothing are marked for the engine's prompt cache, where the engine reads marks. */
   marks: z.literal("auto").optional(),
   /** Identical calls of these projects are answered once: while one is under way, and for so long after. */

@@ -1,8 +1,8 @@
 // The beginning of an attempt: its request is sent to the endpoint where it was placed (to two, where the prompt is computed elsewhere),
 // and the first chunk of the answer is waited for, or all of an answer that does not stream. A whole answer that is streamed inside is
 // gathered here too: until its client has any of it, the call can go on to another endpoint.
-import { autoMarked, EngineError, WholeAnswer } from "../engines/index.ts";
-import type { EngineAnswer } from "../engines/index.ts";
+import { autoMarked, continuedBody, EngineError, WholeAnswer } from "../engines/index.ts";
+import type { EngineAnswer, EngineRequest, RegisteredEndpoint, Shape } from "../engines/index.ts";
 import { lateFirstToken } from "./firstToken.ts";
 import { PaidStream } from "./paidStream.ts";
 import { shapeAt } from "./protocols/spoken.ts";
@@ -132,17 +132,18 @@ function stoppedBy(signal: AbortSignal, answer: EngineAnswer): () => void {
 function requestsOf(call: CallState, attempt: AttemptState): LegRequest {
   const { project } = call.request.principal;
   const program = programKey(call.request);
-  const { outputLimit, placement, asked, streams, tokens } = attempt;
+  const { outputLimit, placement, asked, streams, prompt } = attempt;
   const { received, headers } = asked;
   return (endpoint, leg, transfer) => {
     const shape = shapeAt(asked, endpoint);
-    const body = (leg === "prefill" ? placement.shape.prefill! : asked).engineBody({
+    const written = (leg === "prefill" ? placement.shape.prefill! : asked).engineBody({
       shape,
       model: endpoint.model,
       outputTokens: outputLimit,
       stream: streams,
       capabilities: endpoint.facts?.capabilities,
     });
+    const body = continued(written, attempt, endpoint, shape);
     return {
       shape,
       body: call.marksPrompt && shape === "messages" ? autoMarked(body) : body,
@@ -153,10 +154,29 @@ function requestsOf(call: CallState, attempt: AttemptState): LegRequest {
         cacheSalt: cacheSalt(call.request),
         project,
         ...(program !== undefined && { program }),
-        ...(tokens && endpoint.facts?.capabilities.takesTokens && { promptTokens: tokens }),
+        ...(prompt.tokens && endpoint.facts?.capabilities.takesTokens && { promptTokens: prompt.tokens }),
         ...(transfer && { transfer }),
       },
       ...(received?.shape === shape && { source: received }),
     };
   };
+}
+
+/** The body with the answer so far at its end, where the attempt goes on with one. Throws where the endpoint cannot go on with it. */
+function continued(
+  body: EngineRequest["body"],
+  { beginning }: AttemptState,
+  { model, facts }: RegisteredEndpoint,
+  shape: Shape,
+): EngineRequest["body"] {
+  if (beginning === undefined || beginning.text === "") return body;
+  const on = continuedBody(shape, body, beginning.text, facts?.capabilities);
+  if (on) return on;
+  // It was asked when the endpoint was chosen, and has said something else of itself since.
+  throw new EngineError({
+    status: 503,
+    code: "engine_failed",
+    message: `The engine of ${model} cannot go on with an answer that another has begun.`,
+    hint: "Send the call again.",
+  });
 }

@@ -29,21 +29,23 @@ import type { Logger, SchedulerNumbers } from "../telemetry/index.ts";
 import { Attempts } from "./attempt.ts";
 import { Candidates, RequestShapes } from "./candidates.ts";
 import { cutWhole, outputMost } from "./cap.ts";
+import { Continuations } from "./continuations.ts";
 import { asLineshaftError, storageFull } from "./errors.ts";
 import { limits } from "./limits.ts";
 import { Media } from "./media.ts";
 import { checkWhole, outputCheck, promisesNothing, type OutputCheck } from "./output.ts";
 import type { CallRecord } from "./calls/record.ts";
-import type { NamedRoute } from "./modelRoutes.ts";
+import type { ModelRoute, NamedRoute } from "./modelRoutes.ts";
 import { invalidValue, notYetPosted, shuttingDown, unknownModel } from "./refusals.ts";
 import { Relay } from "./relay.ts";
 import { Reporting } from "./reporting.ts";
+import { servedBy } from "./served.ts";
 import { Dispatcher } from "./scheduling/dispatcher.ts";
 import { promptGuess, PromptReader } from "./scheduling/prompts.ts";
 import { recorded } from "./sharing/recorded.ts";
 import { Sharing, type GivenAnswer } from "./sharing/sharing.ts";
 import { whenThere, type Soon } from "./soon.ts";
-import type { AttemptState, Begun, CallState, EndedAttempt, Outcome } from "./state.ts";
+import type { AttemptState, Begun, BegunStream, CallState, EndedAttempt, Outcome } from "./state.ts";
 import { Steps } from "./steps.ts";
 import type {
   AnswerChunk,
@@ -88,6 +90,7 @@ class Pipeline {
   readonly dispatcher: Dispatcher;
   readonly prompts = new PromptReader();
   readonly #attempts: Attempts;
+  readonly #serving: { attempts: Attempts; continuations: Continuations };
   readonly #media: Media;
   readonly #ledger: GatewayLedger;
   readonly #engines: EngineRegistry;
@@ -119,6 +122,8 @@ class Pipeline {
       attempts: this.#attempts,
       prompts: this.prompts,
     });
+    const continuations = new Continuations({ steps: this.#steps, attempts: this.#attempts });
+    this.#serving = { attempts: this.#attempts, continuations };
     this.#routes = dependencies.routes;
     this.#limiter = dependencies.limiter;
     this.#log = log;
@@ -146,7 +151,7 @@ class Pipeline {
       }
       const candidates = fitting.media.length === 0 ? fitting : await this.#withMedia(call, fitting, endpoints);
       const begun = await this.#steps.firstToAnswer(call, candidates, route);
-      if (begun.streams) return this.#streamed(call, begun);
+      if (begun.streams) return this.#streamed(call, begun, route);
       const answer = this.#whole(call, begun);
       return answer instanceof Promise ? await answer : answer;
     } catch (error) {
@@ -304,20 +309,23 @@ class Pipeline {
   }
 
   /** A stream: passed on as it comes, settled when it ends, before its reader sees the end. */
-  #streamed(call: CallState, begun: Extract<Begun, { streams: true }>): CallAnswer {
-    const { attempt, answer } = begun;
+  #streamed(call: CallState, begun: BegunStream, route: ModelRoute): CallAnswer {
+    const { attempt } = begun;
     call.firstTokenMs = attempt.moments.first;
     const finished = Promise.withResolvers<CallRecord>();
     let last: Record<string, string> = {};
-    const stream = new Relay(call, begun, async (outcome, failure, finishReason, cut) => {
-      const ended = await this.#attempts.end(call, attempt, { outcome, answer, failure, finishReason, cut });
-      finished.resolve(this.#reporting.finish(call, outcome, ended));
-      last = this.#endHeaders(ended);
-      return ended;
+    const served = servedBy(this.#serving, call, begun, route, (outcome, ended) => {
+      const record = this.#reporting.finish(call, outcome, ended);
+      finished.resolve(record);
+      const usage = ended.usage && { cachedTokens: record.cachedTokens };
+      last = {
+        ...this.#endHeaders({ priceNano: record.priceNano, cutBy: ended.cutBy, usage }),
+        ...(served.before().length > 0 && { "x-lineshaft-continued": "true" }),
+      };
     });
     return {
       id: call.id,
-      chunks: stream,
+      chunks: new Relay(call, begun, served),
       finished: finished.promise,
       whole: () => Promise.reject(new TypeError("This call streams: read `chunks`.")),
       headers: { ...headersOf(call, attempt), "x-lineshaft-price-nano-most": attempt.mostNano.toString() },

@@ -172,6 +172,11 @@ export function clientGone(): LineshaftError {
   return new LineshaftError({ code: "client_gone", message: "The client closed the connection." });
 }
 
+/** Another attempt of the call has answered first, so this is only the code of an attempt's record. */
+export function answeredElsewhere(): LineshaftError {
+  return new LineshaftError({ code: "answered_elsewhere", message: "Another endpoint has answered the call first." });
+}
+
 /** The key was revoked while something that it had begun was under way. */
 export function keyRevoked(): LineshaftError {
   return new LineshaftError({

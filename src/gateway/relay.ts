@@ -2,11 +2,15 @@
 // passing for what the answer has to be. Usage is always asked of the engine, and passed on only where the call asked for it: last, once
 // the attempt is settled, so that a reader is told what is billed.
 //
-// It ends in one of four ways, and `end` is called exactly once for each: by itself, by failing, by the signal (its reason says why), or
-// because its reader stops. The engine's iterator is never closed from here: `end` cancels the attempt, and the cancelled engine still
-// says what it has used.
+// A stream that breaks off may be gone on with by another attempt (continuing.ts). Its chunks are written anew in the frame of the first
+// stream, so that the reader sees one answer: one id, one end, one usage.
+//
+// A stream ends in one of four ways, and `end` is called exactly once for each: by itself, by failing, by the signal (its reason says
+// why), or because its reader stops. The engine's iterator is never closed from here: `end` cancels the attempt, and the cancelled engine
+// still says what it has used.
 import type { LineshaftError } from "../errors/index.ts";
-import type { EngineChunk } from "../engines/index.ts";
+import type { AnswerDelta, EngineChunk, Usage, WireObject } from "../engines/index.ts";
+import { isBreak, joining, Passed } from "./continuing.ts";
 import { asLineshaftError } from "./errors.ts";
 import { checkOutput, OutputGatherer } from "./output.ts";
 import { PaidStream } from "./paidStream.ts";
@@ -16,22 +20,42 @@ import type { BegunStream, CallState, Cut, EndedAttempt, Outcome } from "./state
 import type { AnswerChunk } from "./types.ts";
 
 type Step = IteratorResult<AnswerChunk, undefined>;
-type EndOfStream = (
-  outcome: Outcome,
-  failure: LineshaftError | undefined,
-  finishReason: string | undefined,
-  cut: Cut | undefined,
-) => Promise<EndedAttempt>;
+
+/** How a stream ended. */
+interface StreamEnd {
+  outcome: Outcome;
+  failure: LineshaftError | undefined;
+  finishReason: string | undefined;
+  cut: Cut | undefined;
+}
+
+/** What a relay asks of the call that it serves. */
+export interface Served {
+  /** Ends the attempt of this stream, and the call. */
+  end(begun: BegunStream, how: StreamEnd): Promise<EndedAttempt>;
+  /**
+   * Ends the attempt of a stream that broke off, and begins another that goes on after the text, or after all of it but the white space
+   * at its end; undefined where none can. Throws what stopped the call meanwhile. Absent: this answer cannot be continued.
+   */
+  goOn?: ((broken: BegunStream, text: string, failure: LineshaftError) => Promise<BegunStream | undefined>) | undefined;
+  /** What the attempts of the answer that have ended have used. */
+  before(): readonly Usage[];
+}
 
 const over: Step = { done: true, value: undefined };
 
 export class Relay implements AsyncIterableIterator<AnswerChunk, undefined> {
   readonly #call: CallState;
-  readonly #begun: BegunStream;
-  readonly #end: EndOfStream;
-  readonly #stream: PaidStream;
+  readonly #served: Served;
   readonly #gatherer: OutputGatherer | undefined;
   readonly #wantsUsage: boolean;
+  readonly #passedText: Passed | undefined;
+  #begun: BegunStream;
+  #stream: PaidStream;
+  /** The frame in which a later attempt's chunks are written, and where its text meets what has passed. */
+  #continued: { wire: WireObject; join: (text: string) => string } | undefined;
+  /** Another attempt is being begun: until it is there, or is not, no attempt is under way here. Never rejects. */
+  #between: Promise<unknown> | undefined;
   /** The engine's report of usage, which is passed on at the end. */
   #report: EngineChunk | undefined;
   /** The report stands beside the end of the answer, in the client's API: both wait, and leave as they came where they say what is billed. */
@@ -41,12 +65,13 @@ export class Relay implements AsyncIterableIterator<AnswerChunk, undefined> {
   #ended: Promise<EndedAttempt> | undefined;
   readonly #onAbort = () => void this.#finish("cancelled", whyAborted(this.#call.signal));
 
-  constructor(call: CallState, begun: BegunStream, end: EndOfStream) {
+  constructor(call: CallState, begun: BegunStream, served: Served) {
     this.#call = call;
     this.#begun = begun;
-    this.#end = end;
+    this.#served = served;
     this.#stream = new PaidStream(begun, call);
     this.#gatherer = call.check && new OutputGatherer();
+    this.#passedText = served.goOn && new Passed();
     this.#wantsUsage = call.request.asked.streamUsage;
     // A client that has gone ends the attempt now, also while nothing is read.
     call.signal.addEventListener("abort", this.#onAbort, { once: true });
@@ -58,23 +83,20 @@ export class Relay implements AsyncIterableIterator<AnswerChunk, undefined> {
   }
 
   async next(): Promise<Step> {
-    if (this.#over) return over;
-    try {
-      for (let step = await this.#stream.next(); step; step = await this.#stream.next()) {
-        if (step.end) return { done: false, value: this.#ending(step.end) };
-        const chunk = this.#passed(step.chunk);
-        if (chunk) return { done: false, value: chunk };
+    while (!this.#over) {
+      try {
+        for (let step = await this.#stream.next(); step; step = await this.#stream.next()) {
+          if (step.end) return { done: false, value: this.#ending(step.end) };
+          const chunk = this.#passed(step.chunk);
+          if (chunk) return { done: false, value: chunk };
+        }
+        if (this.#call.check) await checkOutput(this.#call.check, this.#gatherer!.answers.values());
+        break;
+      } catch (error) {
+        await this.#broken(error);
       }
-      if (this.#call.check) await checkOutput(this.#call.check, this.#gatherer!.answers.values());
-    } catch (error) {
-      this.#over = true;
-      const gone = this.#call.signal.aborted;
-      const failure = gone
-        ? whyAborted(this.#call.signal)
-        : asLineshaftError(ofEndpoint(error, this.#begun.attempt.placement.endpoint));
-      await this.#finish(gone ? "cancelled" : "failed", failure);
-      throw failure;
     }
+    if (this.#over) return over;
     this.#over = true;
     const ended = await this.#finish("completed");
     return this.#wantsUsage ? { done: false, value: this.#usageChunk(ended) } : over;
@@ -86,10 +108,42 @@ export class Relay implements AsyncIterableIterator<AnswerChunk, undefined> {
     return over;
   }
 
+  /** The stream has failed: another attempt goes on with the answer, or the call ends here and this throws. */
+  async #broken(error: unknown): Promise<void> {
+    const { signal } = this.#call;
+    let failure = signal.aborted
+      ? whyAborted(signal)
+      : asLineshaftError(ofEndpoint(error, this.#begun.attempt.placement.endpoint));
+    if (!signal.aborted && isBreak(error) && (await this.#goesOn(failure))) return;
+    this.#over = true;
+    if (signal.aborted) failure = whyAborted(signal);
+    await this.#finish(signal.aborted ? "cancelled" : "failed", failure);
+    throw failure;
+  }
+
+  /** Whether another attempt goes on with the answer. */
+  async #goesOn(failure: LineshaftError): Promise<boolean> {
+    const text = this.#passedText?.text;
+    const wire = this.#continued?.wire ?? (this.#last ?? this.#report)?.wire;
+    if (text === undefined || wire === undefined || this.#ended) return false;
+    const going = this.#served.goOn!(this.#begun, text, failure).catch(() => undefined);
+    this.#between = going;
+    const begun = await going;
+    this.#between = undefined;
+    if (!begun) return false;
+    this.#begun = begun;
+    this.#stream = new PaidStream(begun, this.#call);
+    this.#report = undefined;
+    this.#continued = { wire, join: joining(text.slice(text.trimEnd().length)) };
+    if (this.#call.signal.aborted) this.#onAbort();
+    return !this.#over;
+  }
+
   /** The chunk by which we end an answer. */
   #ending({ deltas, wire }: Pick<AnswerChunk, "deltas" | "wire">): AnswerChunk {
     this.#gatherer?.add({ deltas });
-    return { deltas, wire, altered: true };
+    this.#passedText?.add(deltas);
+    return { deltas, wire: this.#continued?.wire ?? wire, altered: true };
   }
 
   /** A chunk as its reader is given it; undefined where the chunk holds only a usage report. */
@@ -97,6 +151,11 @@ export class Relay implements AsyncIterableIterator<AnswerChunk, undefined> {
     if (this.#gatherer) {
       this.#call.buffered.add("answers", 2 * chunk.characters, false);
       this.#gatherer.add(chunk);
+    }
+    if (this.#continued) return this.#joined(chunk, this.#continued);
+    if (this.#passedText) {
+      this.#call.buffered.add("answers", 2 * chunk.characters, false);
+      this.#passedText.add(chunk.deltas);
     }
     if (!chunk.reportsUsage) return (this.#last = chunk);
     this.#report = chunk;
@@ -111,8 +170,18 @@ export class Relay implements AsyncIterableIterator<AnswerChunk, undefined> {
     return before && withoutReport(before);
   }
 
+  /** A chunk of an attempt that goes on with the answer, in the frame of the first stream. */
+  #joined({ deltas, characters }: EngineChunk, { wire, join }: { wire: WireObject; join: (text: string) => string }) {
+    const written = deltas.map((delta): AnswerDelta => (delta.text ? { ...delta, text: join(delta.text) } : delta));
+    this.#call.buffered.add("answers", 2 * characters, false);
+    this.#passedText?.add(written);
+    return written.every(saysNothing) ? undefined : { deltas: written, wire, altered: true };
+  }
+
   /** The usage that is billed: the engine's own chunk where that says it in the client's shape. */
   #usageChunk({ usage, usageCut }: EndedAttempt): AnswerChunk {
+    if (this.#continued)
+      return { deltas: [], usage: inAll(usage, this.#served.before()), wire: this.#continued.wire, altered: true };
     const report = this.#report;
     const held = this.#held;
     if (held && !usageCut) return held;
@@ -124,10 +193,35 @@ export class Relay implements AsyncIterableIterator<AnswerChunk, undefined> {
 
   #finish(outcome: Outcome, failure?: LineshaftError): Promise<EndedAttempt> {
     this.#call.signal.removeEventListener("abort", this.#onAbort);
+    return (this.#ended ??= this.#between
+      ? this.#between.then(() => this.#endNow(outcome, failure))
+      : this.#endNow(outcome, failure));
+  }
+
+  #endNow(outcome: Outcome, failure?: LineshaftError): Promise<EndedAttempt> {
     this.#begun.attempt.moments.ended ||= this.#call.now();
     const { finishReason, cut } = this.#stream;
-    return (this.#ended ??= this.#end(outcome, failure, finishReason, cut));
+    return this.#served.end(this.#begun, { outcome, failure, finishReason, cut });
   }
+}
+
+/** Whether a delta of a second stream adds nothing to the answer: the role that a stream begins with, say. */
+const saysNothing = (delta: AnswerDelta): boolean =>
+  Object.entries(delta).every(([name, value]) => name === "index" || value === undefined || value === "");
+
+/** What all attempts of one answer have used. */
+function inAll(last: Usage, before: readonly Usage[]): Usage {
+  return before.reduce(
+    (sum, one) => ({
+      ...sum,
+      promptTokens: sum.promptTokens + one.promptTokens,
+      cachedTokens: sum.cachedTokens + one.cachedTokens,
+      outputTokens: sum.outputTokens + one.outputTokens,
+      reasoningTokens: sum.reasoningTokens + one.reasoningTokens,
+      source: sum.source === "counted" ? sum.source : one.source,
+    }),
+    last,
+  );
 }
 
 /** The chunk as it is passed on where its report is told later. */

@@ -6,6 +6,7 @@ import type { EngineAnswer, EngineChunk, RegisteredEndpoint, Timings, Usage } fr
 import type { BudgetLeft, RateCard } from "../ledger/index.ts";
 import type { AttemptRecord, DecisionRecord } from "./calls/record.ts";
 import type { Candidates } from "./candidates.ts";
+import type { Beginning } from "./continuing.ts";
 import type { Cover } from "./cover.ts";
 import type { OutputCheck } from "./output.ts";
 import type { Moments } from "./calls/phases.ts";
@@ -40,6 +41,8 @@ export interface CallState {
   savedTokens: number | undefined;
   /** What is buffered for it beside its body, until it ends. */
   readonly buffered: Held;
+  /** An attempt that lost against another of this call, until it has ended. It never rejects. */
+  losing: Promise<unknown> | undefined;
   /** What it counts against the limits on use; undefined until it may begin. */
   counted: Counted | undefined;
 }
@@ -73,7 +76,11 @@ export interface Step {
   /** Endpoints that this call has tried. */
   tried: Set<string>;
   /** Why the next attempt is made. */
-  why: "first" | "retry" | "fallback";
+  why: NonNullable<AttemptRecord["why"]>;
+  /** The attempt beside which its attempt is made: it has not ended (hedging.ts). */
+  beside?: string;
+  /** The answer that its attempts go on with, where one has begun. */
+  beginning?: Beginning;
 }
 
 /** Where an attempt goes, and why. */
@@ -108,8 +115,9 @@ export interface AttemptState extends AdmittedAttempt {
   readonly askedOutputTokens: number;
   /** The engine is asked to stream: its answer can be stopped where its money ends. A whole answer is put together from its chunks. */
   readonly streams: boolean;
-  /** Ids of the prompt, where they are known. */
-  readonly tokens: readonly number[] | undefined;
+  readonly prompt: PromptFacts;
+  /** The answer that it goes on with, where another attempt has begun one. */
+  readonly beginning: Beginning | undefined;
 }
 
 /** A stream from an engine whose first chunk has come. */

@@ -11,6 +11,7 @@ import { attemptsMost } from "../scheduler/index.ts";
 import type { Alarms } from "../telemetry/index.ts";
 import type { Attempts } from "./attempt.ts";
 import { Candidates, RequestShapes } from "./candidates.ts";
+import { Hedging } from "./hedging.ts";
 import { limits } from "./limits.ts";
 import type { ModelRoute } from "./modelRoutes.ts";
 import { raisePriceUnknown } from "./prices.ts";
@@ -37,10 +38,12 @@ interface Rooms {
 export class Steps {
   readonly #rooms: Rooms;
   readonly #usedUp: UsedUpAccounts;
+  readonly #hedging: Hedging;
 
   constructor(rooms: Rooms) {
     this.#rooms = rooms;
     this.#usedUp = new UsedUpAccounts(rooms.alarms);
+    this.#hedging = new Hedging(rooms, this);
   }
 
   /**
@@ -71,7 +74,7 @@ export class Steps {
   async firstToAnswer(
     call: CallState,
     candidates: Candidates,
-    { fallbacks = [], retry = {} }: ModelRoute,
+    { fallbacks = [], retry = {}, hedge }: ModelRoute,
   ): Promise<Begun> {
     const tries = new Tries({
       fallbacks,
@@ -96,12 +99,16 @@ export class Steps {
       }
       // Endpoints that are ejected are tried all the same where nothing else is left. Those that have asked for a pause are not.
       if (away?.error) throw failed ?? away.error;
-      const placed = this.#placed(call, step, tries.attempted(), failed);
+      const placed = this.placed(call, step, tries.attempted(), failed);
       const attempt = placed instanceof Promise ? await placed : placed;
       step.why = "retry";
       try {
-        const begun = await this.#rooms.attempts.open(call, attempt, this.#elsewhere(call, attempt, step, tries));
-        this.#usedUp.answered(attempt.placement.endpoint);
+        const elsewhere = this.#elsewhere(call, attempt, step, tries);
+        const isHedged = hedge && call.request.asked.stream && attempt.number === 1;
+        const begun = await (isHedged
+          ? this.#hedging.open(call, attempt, step, hedge, elsewhere, () => tries.attempted())
+          : this.#rooms.attempts.open(call, attempt, elsewhere));
+        this.#usedUp.answered(begun.attempt.placement.endpoint);
         return begun;
       } catch (error) {
         if (call.signal.aborted) throw whyAborted(call.signal);
@@ -118,7 +125,7 @@ export class Steps {
   }
 
   /** An attempt at one of the step's endpoints, which holds its money and has its place. */
-  #placed(call: CallState, step: Step, number: number, failed: unknown): Soon<AttemptState> {
+  placed(call: CallState, step: Step, number: number, failed: unknown): Soon<AttemptState> {
     const { attempts } = this.#rooms;
     const admitted = whenThere(this.price(call.request, step.model), (card) => {
       step.candidates.busy = busyOnes(step.candidates.endpoints);

@@ -48,6 +48,7 @@ export class CallsUnderWay {
       firstTokenMs: undefined,
       savedTokens: undefined,
       counted: undefined,
+      losing: undefined,
       buffered,
       now: () => performance.now() - origin,
       release: () => {

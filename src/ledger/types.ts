@@ -239,7 +239,13 @@ export interface RecordRows {
   isRedone(held: HeldAttempt): boolean;
   /**
    * The rows of an attempt that a crash ended, and of its call. `sentTo`: the engine that it was sent to; undefined where it was not sent,
-   * and then there is no row of the attempt. Of several attempts of one call the last one's row of the call counts.
+   * and then there is no row of the attempt. `others`: the settlements of the call's attempts that were held before this one, by attempt.
+   * Of several attempts of one call the last one's row of the call counts.
    */
-  ofCrash(held: HeldAttempt, settled: Settlement, sentTo: string | undefined): { attempt: unknown; call: unknown };
+  ofCrash(
+    held: HeldAttempt,
+    settled: Settlement,
+    sentTo: string | undefined,
+    others: ReadonlyMap<string, Settlement>,
+  ): { attempt: unknown; call: unknown };
 }

@@ -56,7 +56,7 @@ export function modelRouteRoutes({ db }: ServerDependencies) {
     });
 }
 
-function routeOf({ model, serves, fallbacks, retry, marks, cache }: ModelRouteSet) {
+function routeOf({ model, serves, fallbacks, retry, hedge, continues, marks, cache }: ModelRouteSet) {
   return {
     model,
     route: {
@@ -68,6 +68,8 @@ function routeOf({ model, serves, fallbacks, retry, marks, cache }: ModelRouteSe
           ...(retry.wait_most_ms !== undefined && { waitMostMs: retry.wait_most_ms }),
         },
       }),
+      ...(hedge && { hedge: { afterMs: hedge.after_ms, share: hedge.share } }),
+      ...(continues !== undefined && { continues }),
       ...(marks && { marks }),
       ...(cache && {
         cache: {
@@ -82,7 +84,7 @@ function routeOf({ model, serves, fallbacks, retry, marks, cache }: ModelRouteSe
 }
 
 function routeResource({ model, route, updatedAt }: StoredRoute): ModelRouteResource {
-  const { serves, fallbacks, retry, marks, cache } = route;
+  const { serves, fallbacks, retry, hedge, continues, marks, cache } = route;
   return {
     model,
     ...(serves !== undefined && { serves }),
@@ -93,6 +95,8 @@ function routeResource({ model, route, updatedAt }: StoredRoute): ModelRouteReso
         ...(retry.waitMostMs !== undefined && { wait_most_ms: retry.waitMostMs }),
       },
     }),
+    ...(hedge && { hedge: { after_ms: hedge.afterMs, share: hedge.share } }),
+    ...(continues !== undefined && { continues }),
     ...(marks && { marks }),
     ...(cache && {
       cache: {

@@ -189,7 +189,9 @@ function Attempts({ call }: { call: CallDetail }) {
                 </th>
                 <td>
                   {attempt.engine}
-                  {attempt.why === "fallback" && <span className="soft"> fallback</span>}
+                  {(attempt.why === "fallback" || attempt.why === "hedge" || attempt.why === "continued") && (
+                    <span className="soft"> {attempt.why}</span>
+                  )}
                 </td>
                 <td>{full(attempt.prompt_tokens + attempt.output_tokens)}</td>
                 <td>

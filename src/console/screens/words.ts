@@ -71,6 +71,7 @@ const words: Record<string, Words> = {
   output_invalid: ["the answer did not fit the schema", "Try again, or ask a larger model."],
   internal_error: ["Lineshaft failed", "The log has it under the request's id: please report it."],
   client_gone: ["the client went away"],
+  answered_elsewhere: ["another endpoint answered first"],
   // Runs.
   tool_unreachable: ["a tool's server does not answer", "Look whether the address in the agent's manifest answers."],
   tool_changed: [

@@ -85,6 +85,17 @@ describe("what it says of itself", () => {
     });
   });
 
+  test.each([
+    [false, true],
+    [true, undefined],
+  ])("a model that thinks by itself (%s) takes no beginning of an answer: %s", async (adaptive, prefills) => {
+    const types = { adaptive: { supported: adaptive }, enabled: { supported: true } };
+    const model = { id: "m", max_input_tokens: 9, capabilities: { thinking: { supported: true, types } } };
+    await using server = await serving({}, { "GET /v1/models/m": () => model });
+    const { capabilities } = await createAnthropicEngine({ url: server.url, model: "m" }).probe();
+    expect(capabilities.prefills).toBe(prefills);
+  });
+
   test("an alias that the list does not have is asked for by its name; one that is not known is not served", async () => {
     await using server = await serving({}, { "GET /v1/models/alias": () => ({ id: "dated", max_input_tokens: 9 }) });
     const alias = createAnthropicEngine({ url: server.url, model: "alias" });

@@ -163,5 +163,7 @@ function capabilitiesOf(said: Json | undefined): Capabilities {
     kvEvents: false,
     media,
     ...(thinks && { thinks }),
+    // Models that decide by themselves how much they think refuse the beginning of an answer.
+    ...(thinks && !thinks.adaptive && { prefills: true }),
   };
 }

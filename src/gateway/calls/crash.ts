@@ -19,11 +19,17 @@ interface HoldContext {
   program?: string;
   /** It is a line of a batch: after a crash it is served again. */
   line?: true;
+  /** The attempt beside which this one is made: it had not ended, so it is not among the earlier ones. */
+  beside?: string;
   /** What earlier attempts of the call have used. */
   before?: BilledTokens & { priceNano: string };
 }
 
-export function holdContext({ request, model, startedAt, attempts }: CallState, number: number): HoldContext {
+export function holdContext(
+  { request, model, startedAt, attempts }: CallState,
+  number: number,
+  beside?: string,
+): HoldContext {
   const { asked, program, line } = request;
   const sum = (of: keyof BilledTokens) => attempts.reduce((total, attempt) => total + attempt[of], 0);
   return {
@@ -35,6 +41,7 @@ export function holdContext({ request, model, startedAt, attempts }: CallState, 
     startedAt,
     ...(program !== undefined && { program }),
     ...(line && { line: true }),
+    ...(beside !== undefined && { beside }),
     ...(attempts.length > 0 && {
       before: {
         promptTokens: sum("promptTokens"),
@@ -56,17 +63,21 @@ const processEnded = "process_ended";
 
 /**
  * The rows of an attempt that a crash ended, and of its call. An attempt that was never sent has no engine, and no row of its own:
- * `attempt` is undefined then.
+ * `attempt` is undefined then. `others`: what the call's other attempts of this process were settled for, by attempt.
  */
 export function rowsOfCrash(
   held: HeldAttempt,
   settled: Settlement,
   sentTo: string | undefined,
+  others: ReadonlyMap<string, Settlement>,
 ): { attempt: unknown; call: unknown } {
   const context = held.context as HoldContext;
   const { number, endpoint, model = held.rateCard.model, stream, startedAt, program, before = nothingBefore } = context;
   const attempt = sentTo === undefined ? undefined : attemptOf(held, settled, { number, engine: sentTo, model });
-  const { promptTokens, cachedTokens, outputTokens } = settled.tokens;
+  const own = [settled];
+  const beside = context.beside === undefined ? undefined : others.get(context.beside);
+  if (beside) own.push(beside);
+  const sum = (of: (one: Settlement) => number) => own.reduce((total, one) => total + of(one), 0);
   const call = callToRow({
     id: held.call,
     organisation: held.organisation,
@@ -83,11 +94,11 @@ export function rowsOfCrash(
     errorCode: processEnded,
     finishReason: undefined,
     cutBy: undefined,
-    promptTokens: before.promptTokens + promptTokens,
-    cachedTokens: before.cachedTokens + cachedTokens,
-    outputTokens: before.outputTokens + outputTokens,
+    promptTokens: before.promptTokens + sum(({ tokens }) => tokens.promptTokens),
+    cachedTokens: before.cachedTokens + sum(({ tokens }) => tokens.cachedTokens),
+    outputTokens: before.outputTokens + sum(({ tokens }) => tokens.outputTokens),
     savedTokens: undefined,
-    priceNano: BigInt(before.priceNano) + settled.amountNano,
+    priceNano: own.reduce((total, { amountNano }) => total + amountNano, BigInt(before.priceNano)),
     currency: settled.currency,
     startedAt: new Date(startedAt),
     firstTokenMs: undefined,

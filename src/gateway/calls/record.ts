@@ -56,7 +56,7 @@ export interface AttemptRecord extends BilledTokens {
   model: string | undefined;
   rateCard: string | undefined;
   /** What it follows from. Undefined for attempts of versions that did not record it. */
-  why: "first" | "retry" | "fallback" | undefined;
+  why: "first" | "retry" | "fallback" | "hedge" | "continued" | undefined;
   status: Outcome;
   errorCode: string | undefined;
   /** Undefined for attempts of versions that did not record it. */

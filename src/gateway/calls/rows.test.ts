@@ -176,9 +176,11 @@ describe("what a crash leaves", () => {
     repeated: false,
   };
 
+  const none: ReadonlyMap<string, Settlement> = new Map();
+
   test("of an attempt that was sent is its row and that of its call, with what earlier attempts used", async () => {
     await using db = await testDatabase();
-    const rows = rowsOfCrash(held, settled, "m-0");
+    const rows = rowsOfCrash(held, settled, "m-0", none);
     await callRecords.post(db, {
       attempts: [attemptToRow(attempt), rows.attempt].map((row) => JSON.stringify(row)),
       calls: [JSON.stringify(rows.call)],
@@ -212,9 +214,20 @@ describe("what a crash leaves", () => {
     ]);
   });
 
+  test("of an attempt that was made beside another is the row of a call with what both used", () => {
+    const context = JSON.parse(JSON.stringify(holdContext(state, 3, "att_2"))) as unknown;
+    const others = new Map([["att_2", settled]]);
+    const own = { ...settled, attempt: "att_3", amountNano: 7n, tokens: { ...settled.tokens, outputTokens: 1 } };
+    const rows = rowsOfCrash({ ...held, attempt: "att_3", context }, own, "m-1", others);
+    expect(rows).toMatchObject({
+      attempt: { id: "att_3", number: 3, price_nano: "7" },
+      call: { price_nano: (attempt.priceNano + 58n + 7n).toString(), prompt_tokens: 30, output_tokens: 8 },
+    });
+  });
+
   test("a note of an earlier version has no model, and the rate card's name is taken", () => {
     const { model: _model, ...context } = held.context as Record<string, unknown>;
-    expect(rowsOfCrash({ ...held, context }, settled, "m-0")).toMatchObject({
+    expect(rowsOfCrash({ ...held, context }, settled, "m-0", none)).toMatchObject({
       attempt: { model: "m" },
       call: { model: "m" },
     });
@@ -222,6 +235,9 @@ describe("what a crash leaves", () => {
 
   test("of an attempt that was not sent is the row of its call alone", () => {
     const nothing = { ...settled, amountNano: 0n, tokens: { promptTokens: 0, cachedTokens: 0, outputTokens: 0 } };
-    expect(rowsOfCrash(held, nothing, undefined)).toMatchObject({ attempt: undefined, call: { status: "failed" } });
+    expect(rowsOfCrash(held, nothing, undefined, none)).toMatchObject({
+      attempt: undefined,
+      call: { status: "failed" },
+    });
   });
 });

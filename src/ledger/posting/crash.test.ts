@@ -55,6 +55,7 @@ interface Asked {
   attempt: string;
   amountNano: bigint;
   sentTo: string | undefined;
+  others?: [string, bigint][];
 }
 
 /** The records that end what these records leave open, and what the rows were asked for. */
@@ -65,8 +66,9 @@ function endings(...records: Buffer[]): { written: WrittenRecord[]; asked: Asked
   const ends = [
     ...unended.endings({
       isRedone: ({ attempt }) => attempt === "again",
-      ofCrash(of, { amountNano }, sentTo) {
-        asked.push({ attempt: of.attempt, amountNano, sentTo });
+      ofCrash(of, { amountNano }, sentTo, settlements) {
+        const others = [...settlements].map(([attempt, one]): [string, bigint] => [attempt, one.amountNano]);
+        asked.push({ attempt: of.attempt, amountNano, sentTo, ...(others.length > 0 && { others }) });
         return { attempt: sentTo && { id: of.attempt }, call: { id: of.call, last: of.attempt } };
       },
     }),
@@ -136,6 +138,14 @@ test("of several attempts of a call the last one's row of the call counts", () =
   expect(written).toMatchObject([
     { k: "settle", item: { attempt: "b" } },
     { k: "call", row: { last: "b" } },
+  ]);
+});
+
+test("an attempt is told what the attempts before it were settled for, those that had not ended included", () => {
+  const { asked } = endings(hold("a"), sent("a"), hold("b"), sent("b"));
+  expect(asked).toEqual([
+    { attempt: "a", amountNano: 356n, sentTo: "e" },
+    { attempt: "b", amountNano: 356n, sentTo: "e", others: [["a", 356n]] },
   ]);
 });
 

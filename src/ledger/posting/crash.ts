@@ -65,12 +65,14 @@ export class Unended {
   *endings(rows: Pick<RecordRows, "ofCrash" | "isRedone">): Iterable<Buffer[]> {
     for (const [call, attempts] of this.#calls) {
       const records: Buffer[] = [];
+      const settlements = new Map<string, Settlement>();
       let callRow: unknown;
       for (const attempt of attempts) {
         const record = holdOf(attempt.hold);
         const isFree = attempt.sentTo !== undefined && rows.isRedone(record.held);
         const settlement = attempt.settled ? settlementOf(attempt.settled) : settlementOfCrash(attempt, record, isFree);
-        const row = rows.ofCrash(record.held, settlement, attempt.sentTo);
+        const row = rows.ofCrash(record.held, settlement, attempt.sentTo, settlements);
+        settlements.set(record.held.attempt, settlement);
         callRow = row.call;
         if (!attempt.settled)
           records.push(
@@ -92,9 +94,12 @@ export class Unended {
   /** Rows of the calls of which an attempt is settled, as JSON, by what the last of these says. What is open of them is not ended. */
   *callsOfSettled(rows: Pick<RecordRows, "ofCrash">): Iterable<string> {
     for (const attempts of this.#calls.values()) {
-      const last = attempts.findLast(({ settled }) => settled);
-      if (last)
-        yield JSON.stringify(rows.ofCrash(holdOf(last.hold).held, settlementOf(last.settled!), last.sentTo).call);
+      const settled = attempts.filter((one) => one.settled);
+      const last = settled.at(-1);
+      if (!last) continue;
+      const settlements = new Map(settled.map((one) => [one.hold.attempt, settlementOf(one.settled!)]));
+      const own = settlements.get(last.hold.attempt)!;
+      yield JSON.stringify(rows.ofCrash(holdOf(last.hold).held, own, last.sentTo, settlements).call);
     }
   }
 

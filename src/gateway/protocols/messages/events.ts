@@ -102,7 +102,8 @@ class MessageEvents {
     if (type === "message_delta") this.#ended = true;
     if (type === "content_block_start") {
       this.#count++;
-      this.#open = { kind: "passed" };
+      const block = data["content_block"] as Json | undefined;
+      this.#open = block?.["type"] === "text" ? { kind: "text" } : { kind: "passed" };
     }
     if (type === "content_block_stop") this.#open = undefined;
     this.#text += `event: ${type}\ndata: ${text}\n\n`;

@@ -1,0 +1,44 @@
+// What a relay asks of the call that it serves: the end of its attempts, and another attempt where its stream broke off.
+import type { Usage } from "../engines/index.ts";
+import type { Attempts } from "./attempt.ts";
+import type { Continuations } from "./continuations.ts";
+import type { ModelRoute } from "./modelRoutes.ts";
+import type { Served } from "./relay.ts";
+import type { BegunStream, CallState, EndedAttempt, Outcome } from "./state.ts";
+
+/** `finish`: the call has ended, and so has its last attempt. */
+export function servedBy(
+  { attempts, continuations }: { attempts: Attempts; continuations: Continuations },
+  call: CallState,
+  begun: BegunStream,
+  route: ModelRoute,
+  finish: (outcome: Outcome, ended: EndedAttempt) => void,
+): Served {
+  /** Attempts that broke off, and what each was settled for. */
+  const broken = new Map<BegunStream, EndedAttempt>();
+  const goOn: Served["goOn"] = async (stream, text, failure) => {
+    const { attempt, answer } = stream;
+    const ended = await attempts.end(call, attempt, { outcome: "failed", answer, failure });
+    await call.losing;
+    broken.set(stream, ended);
+    if (call.isUnsettled) return undefined;
+    const outputTokens = [...broken.values()].reduce((sum, one) => sum + one.usage.outputTokens, 0);
+    if (outputTokens >= attempt.outputLimit + (attempt.beginning?.outputTokens ?? 0)) return undefined;
+    return continuations.next(call, attempt, { text: text.trimEnd(), outputTokens });
+  };
+  return {
+    async end(stream, { outcome, failure, finishReason, cut }) {
+      const { attempt, answer } = stream;
+      const known = broken.get(stream);
+      const ended = known
+        ? { ...known, failure }
+        : await attempts.end(call, attempt, { outcome, answer, failure, finishReason, cut });
+      // The sums of the call have those of an attempt that lost.
+      if (call.losing) await call.losing;
+      finish(outcome, ended);
+      return ended;
+    },
+    goOn: continuations.isPossible(call, begun, route) ? goOn : undefined,
+    before: (): Usage[] => [...broken.values()].map(({ usage }) => usage),
+  };
+}
