@@ -1,6 +1,8 @@
 // Complaints about other gateways that cross protocols: each test sends the same call by every protocol that is served (table.ts names them,
 // and the tests beside the code that answer the other complaints).
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import { request as httpRequest, type IncomingMessage } from "node:http";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { rows, testGateway, type TestGateway } from "../../src/api/testing.ts";
@@ -49,6 +51,15 @@ const ways: Way[] = [
       max_tokens: most,
     }),
     keyHeaders: ["authorization", "x-api-key"],
+  },
+  {
+    protocol: "gemini",
+    path: (stream) => `/v1beta/models/scripted:${stream ? "streamGenerateContent?alt=sse" : "generateContent"}`,
+    body: (text, { most }) => ({
+      contents: [{ role: "user", parts: [{ text }] }],
+      generationConfig: { maxOutputTokens: most },
+    }),
+    keyHeaders: ["authorization", "x-goog-api-key"],
   },
 ];
 
@@ -126,7 +137,6 @@ describe.each(ways)("$protocol", (way) => {
       const headers: Record<string, string> = {
         "content-type": "application/json",
         cookie: `session=${at.key}`,
-        "x-goog-api-key": at.key,
         "proxy-authorization": at.key,
         "x-portkey-api-key": at.key,
         [name]: name === "authorization" ? `Bearer ${at.key}` : at.key,
@@ -138,6 +148,23 @@ describe.each(ways)("$protocol", (way) => {
     }
     expect(at.engine.seen).toHaveLength(way.keyHeaders.length);
     for (const { headers } of at.engine.seen) expect(JSON.stringify(headers)).not.toContain(at.key);
+  });
+
+  test("a host that a header names is not asked, and the engine's own address is", async () => {
+    await using at = await testGateway();
+    await using elsewhere = await scriptedEngine({}, ["scripted"]);
+    const headers: Record<string, string> = {
+      authorization: `Bearer ${at.key}`,
+      "content-type": "application/json",
+      "x-portkey-custom-host": elsewhere.url,
+      "x-forwarded-host": new URL(elsewhere.url).host,
+      forwarded: `host=${new URL(elsewhere.url).host}`,
+      "x-base-url": elsewhere.url,
+    };
+    const body = JSON.stringify(way.body("hi", { stream: false, most: 5 }));
+    const response = await fetch(at.address + way.path(false), { method: "POST", headers, body });
+    expect(response.status, await response.text()).toBe(200);
+    expect([at.engine.seen.length, elsewhere.seen.length]).toEqual([1, 0]);
   });
 
   test("a budget that was set is there, and refuses the next call of every protocol", async () => {
@@ -259,6 +286,38 @@ test("text that is SQL is text: as a key, as a model and as an id", async () => 
   expect((await at.request("/v1/chat/completions", { method: "POST", body })).status).toBe(404);
   expect((await at.request(`/api/calls/${encodeURIComponent(sql)}`)).status).toBe(404);
   expect((await at.db.query("select 1 from calls limit 1")).rows).toBeDefined();
+});
+
+/** The status of a request whose path and headers are sent as they stand here; `fetch` would tidy both. */
+async function statusOf(at: TestGateway, path: string, headers: Record<string, string>): Promise<number> {
+  const request = httpRequest({ port: new URL(at.address).port, host: "127.0.0.1", path, headers, method: "GET" });
+  request.end();
+  const [response] = (await once(request, "response")) as [IncomingMessage];
+  response.resume();
+  await once(response, "end");
+  return response.statusCode!;
+}
+
+test("a Host header opens nothing, and no spelling of a path leads around its check", async () => {
+  await using at = await testGateway();
+  const { organisation, project } = at.principal;
+  const { secret } = await at.identity.createKey({ organisation, project, name: "weak", role: "member" });
+  const weak = { authorization: `Bearer ${secret}` };
+  expect(await statusOf(at, "/api/keys", { authorization: `Bearer ${at.key}` })).toBe(200);
+  const paths = ["/api/keys", "//api/keys", "/v1/../api/keys", "/v1/%2e%2e/api/keys", "/v1/models/../../api/keys"];
+  const more = [
+    "/API/keys",
+    "/api/keys/",
+    "/api//keys",
+    "/api/keys%00",
+    "/api/keys?x=/v1/models",
+    "/healthz/../api/keys",
+  ];
+  const hosts = ["localhost", "127.0.0.1", "localhost/healthz?", "admin.internal", "lineshaft@localhost"];
+  for (const path of [...paths, ...more])
+    for (const host of hosts)
+      for (const headers of [{ host }, { host, ...weak }])
+        expect(await statusOf(at, path, headers), `${path} at ${host}`).toBeGreaterThanOrEqual(400);
 });
 
 test("every package is locked by a hash, and none runs a script at its installation that was not looked at", () => {

@@ -47,6 +47,7 @@ export const complaints: readonly Complaint[] = [
     tests: [
       [money, "the price of a call"],
       [here, "cached tokens cost the same by every protocol, whole and streamed"],
+      ["src/gateway/golden.test.ts", "the same price and the same counts"],
     ],
   },
   {
@@ -73,7 +74,13 @@ export const complaints: readonly Complaint[] = [
   {
     what: "Attempts before a fallback are priced at the final model.",
     from: "LiteLLM 39294, 39455",
-    tests: [["src/gateway/billed.test.ts", "a retry is an attempt of its own: each is held, settled and recorded"]],
+    tests: [
+      ["src/gateway/billed.test.ts", "a retry is an attempt of its own: each is held, settled and recorded"],
+      [
+        "src/gateway/fallbacks.test.ts",
+        "that fails too leaves the call with the last failure, and all attempts with their rows",
+      ],
+    ],
   },
   {
     what: "The proxy's own key, or the client's, is sent on to the provider.",
@@ -96,6 +103,15 @@ export const complaints: readonly Complaint[] = [
       ["src/egress/egress.test.ts", "metadata services are refused as configured addresses too"],
       ["src/egress/addresses.test.ts", "the door itself refuses, whatever let the address through"],
       ["test/rooms.test.ts", "the network has one door"],
+      [here, "a host that a header names is not asked, and the engine's own address is"],
+    ],
+  },
+  {
+    what: "A Host header, or a path that a wildcard route takes, leads to routes of administrators.",
+    from: "LiteLLM: CVE-2026-49468, CVE-2026-47101, CVE-2026-47102",
+    tests: [
+      [here, "a Host header opens nothing, and no spelling of a path leads around its check"],
+      ["test/hostile/authorisation.test.ts", "the table has every route"],
     ],
   },
   {
@@ -226,6 +242,8 @@ export const complaints: readonly Complaint[] = [
         "src/gateway/responses/state.test.ts",
         "a second process of the same database goes on where the first one stopped",
       ],
+      ["test/responses.test.ts", "a process that is killed leaves no response in progress"],
+      ["src/api/http/socket.test.ts", "state moves from the WebSocket to HTTP and back, stored or not"],
     ],
   },
   {
@@ -237,5 +255,41 @@ export const complaints: readonly Complaint[] = [
     what: "The last word of a provider is lost, and clients that retry by its wording do not.",
     from: "Claude Code, Codex",
     tests: [[money, "429 of the engine keeps its Retry-After"]],
+  },
+  {
+    what: "A tool that changes something runs twice when its run is resumed: 209 of 209 refunds were doubled.",
+    from: "agent-framework 3938",
+    tests: [
+      ["src/agents/agents.test.ts", "30 runs at once: each has exactly one order"],
+      ["test/hostile/effects.test.ts", "an effect that answers %s is called once, and a person looks"],
+    ],
+  },
+  {
+    what: "An agent spends far more than its limit.",
+    from: "paperclip 11276; open-managed-agents 244",
+    tests: [
+      [
+        "src/agents/agents.test.ts",
+        "limits: seconds end a run in the middle of a step; money becomes the run's own budget",
+      ],
+    ],
+  },
+  {
+    what: "An approval is consumed, and the run that it was for fails.",
+    from: "agent-framework 7458",
+    tests: [],
+    because: "No tool waits for a person's approval yet.",
+  },
+  {
+    what: "An empty budget kills the work where it could pause and ask.",
+    from: "LifeOS 1176",
+    tests: [],
+    because: "A run whose budget is used up ends by the budget's name; it does not pause yet.",
+  },
+  {
+    what: "A policy that fails lets a call through, or refuses it without a trace.",
+    from: "cmcp 160",
+    tests: [],
+    because: "There are no policies of users' own: what a role may do is a table in the code.",
   },
 ];
