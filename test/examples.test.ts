@@ -28,6 +28,7 @@ const elsewhere: Record<string, string> = {
   "runs show": "needs a run: the demo",
   "runs stop": "needs a run: the demo",
   "alarms dismiss": "needs an alarm",
+  "batches cancel": "needs a batch that has not ended: src/gateway/batches/batches.test.ts",
   "backup verify": "needs a backup: backup.test.ts",
   restore: "needs a backup: backup.test.ts",
   simulate: "needs no instance: simulator",
@@ -42,6 +43,10 @@ const before: Record<string, string[]> = {
   "budgets remove": ["budgets set project default --limit 5.00"],
   "limits remove": ["limits set project default --requests-per-minute 600"],
   "routes remove": ["routes set 'claude-*' --serves smollm2-135m-instruct"],
+  "batches show": ["batches create calls.jsonl"],
+  "batches results": ["batches create calls.jsonl --follow"],
+  "files download": ["batches create calls.jsonl"],
+  "files remove": ["batches create calls.jsonl"],
   "engines remove": [
     "engines add local --url http://localhost:8000/v1 --model qwen3 --price-in 0 --price-out 0",
     "engines add hosted --url http://localhost:8000/v1 --model large --price-in 0 --price-out 0",
@@ -50,12 +55,13 @@ const before: Record<string, string[]> = {
 
 let instance: Instance;
 let engine: ScriptedEngine;
-let tokenFile: string;
 beforeAll(async () => {
   instance = await startInstance();
   engine = await scriptedEngine({}, ["qwen3", "large", "gpt-6-luna", "qwen3.8-flash"]);
-  tokenFile = join(instance.home, "token.txt");
-  writeFileSync(tokenFile, "a-token-for-the-plant");
+  writeFileSync(join(instance.home, "token.txt"), "a-token-for-the-plant");
+  const body = { model: "smollm2-135m-instruct", messages: [{ role: "user", content: "Say yes." }], max_tokens: 2 };
+  const line = { custom_id: "1", method: "POST", url: "/v1/chat/completions", body };
+  writeFileSync(join(instance.home, "calls.jsonl"), JSON.stringify(line));
 });
 afterAll(async () => {
   await engine[Symbol.asyncDispose]();
@@ -75,8 +81,8 @@ const examples = leaves(program)
 
 /**
  * Addresses of the examples lead to the scripted engine, which needs no provider's key (and a provider's key is sent to that provider
- * alone); a preset, which names its provider's address and key, becomes the scripted engine's address and a price; the file of a secret is
- * one that is there.
+ * alone); a preset, which names its provider's address and key, becomes the scripted engine's address and a price; files
+ * are in the home.
  */
 function reachable(words: string[]): string[] {
   const at = words.indexOf("--key-env");
@@ -91,7 +97,7 @@ function reachable(words: string[]): string[] {
         ];
   return own.map((word) => {
     if (/^https?:\/\/(localhost:8000|api\.[a-z]+\.com)\/v1$/.test(word)) return engine.url;
-    return word === "token.txt" ? tokenFile : word;
+    return /^(token\.txt|(calls|results|errors)\.jsonl)$/.test(word) ? join(instance.home, word) : word;
   });
 }
 

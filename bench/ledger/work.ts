@@ -99,6 +99,7 @@ export function rowsOf(call: Call, priceNano: bigint) {
     agent: undefined,
     run: undefined,
     program: undefined,
+    batch: undefined,
     endpoint: "chat",
     model: "small",
     stream: true,

@@ -18,6 +18,7 @@ import { action, apiApp, ofInstance, type ApiApp } from "./apiApp.ts";
 import type { ApiEnv } from "./helpers.ts";
 import { checkInput } from "./input.ts";
 import { alarmRoutes } from "./routes/alarms.ts";
+import { batchRoutes } from "./routes/batches.ts";
 import { billRoutes } from "./routes/bill.ts";
 import { budgetRoutes } from "./routes/budgets.ts";
 import { limitRoutes } from "./routes/limits.ts";
@@ -117,6 +118,7 @@ export function allRoutes(dependencies: ApiDependencies, documented: () => OpenA
     budgetRoutes,
     limitRoutes,
     callRoutes,
+    batchRoutes,
     overviewRoutes,
     billRoutes,
     proofRoutes,

@@ -1,5 +1,7 @@
 // Requests for batches and their files in the API's document. Their routes and actions are those of the protocol's own tables.
 import type { OpenAPIHono } from "@hono/zod-openapi";
+import { z } from "@hono/zod-openapi";
+import { batchCreate, batchObject, fileObject, fileUpload } from "../contract/index.ts";
 import { batchQuestions } from "../gateway/batches/batchRoutes.ts";
 import { fileQuestions } from "../gateway/batches/fileRoutes.ts";
 import { registerQuestions } from "./docsResponses.ts";
@@ -18,6 +20,39 @@ const summaries: Readonly<Record<string, string>> = {
   "POST /v1/batches/{batch}/cancel": "Begin no further request of a batch",
 };
 
+const listOf = (item: z.ZodType) =>
+  z.object({
+    object: z.literal("list"),
+    data: z.array(item),
+    first_id: z.string().nullable(),
+    last_id: z.string().nullable(),
+    has_more: z.boolean(),
+  });
+const pageQuery = z.object({
+  limit: z.number().int().min(1).optional(),
+  after: z.string().optional().describe("`last_id` of the page before"),
+});
+
+const shapes = {
+  "POST /v1/files": { body: fileUpload, answer: fileObject },
+  "GET /v1/files": {
+    query: pageQuery.extend({ order: z.enum(["asc", "desc"]).optional(), purpose: z.string().optional() }),
+    answer: listOf(fileObject),
+  },
+  "GET /v1/files/{file}": { answer: fileObject },
+  "GET /v1/files/{file}/content": {
+    answer: z.string().openapi({ type: "string", format: "binary" }),
+    answerType: "application/octet-stream",
+  },
+  "DELETE /v1/files/{file}": {
+    answer: z.object({ id: z.string(), object: z.literal("file"), deleted: z.literal(true) }),
+  },
+  "POST /v1/batches": { body: batchCreate, answer: batchObject },
+  "GET /v1/batches": { query: pageQuery, answer: listOf(batchObject) },
+  "GET /v1/batches/{batch}": { answer: batchObject },
+  "POST /v1/batches/{batch}/cancel": { answer: batchObject },
+};
+
 /** Adds them to the document. */
 export const registerBatchApi = (app: OpenAPIHono<ApiEnv>): void =>
-  registerQuestions(app, [...fileQuestions, ...batchQuestions], summaries);
+  registerQuestions(app, [...fileQuestions, ...batchQuestions], summaries, shapes);

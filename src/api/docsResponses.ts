@@ -30,13 +30,25 @@ const anyObject = z.looseObject({});
 export const registerResponsesApi = (app: OpenAPIHono<ApiEnv>): void =>
   registerQuestions(app, responses.questions, summaries);
 
-/** Adds requests that call no model, each with what it does, to the document. */
+/** Schemas of a request and of its answer; absent: an object in OpenAI's shape. */
+interface QuestionShape {
+  query?: z.ZodObject;
+  body?: z.ZodType;
+  answer?: z.ZodType;
+  /** Content type of the answer; application/json where absent. */
+  answerType?: string;
+}
+
+/** Adds requests that call no model to the document: each with what it does, and with its schemas. Both are named by `METHOD path`. */
 export function registerQuestions(
   app: OpenAPIHono<ApiEnv>,
   questions: readonly Question[],
   does: Readonly<Record<string, string>>,
+  shapes: Readonly<Record<string, QuestionShape>> = {},
 ): void {
   for (const { method, path, action, takes } of questions) {
+    const { query, body, answer = anyObject, answerType = "application/json" } = shapes[`${method} ${path}`] ?? {};
+    const bodyType = takes === "form" ? "multipart/form-data" : "application/json";
     const names = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name!);
     app.openAPIRegistry.registerPath({
       method: method.toLowerCase() as "get" | "post" | "delete",
@@ -46,12 +58,13 @@ export function registerQuestions(
       summary: does[`${method} ${path}`] ?? path,
       request: {
         params: z.object(Object.fromEntries(names.map((name) => [name, z.string()]))),
-        ...(takes === "form" && {
-          body: { required: true, content: { "multipart/form-data": { schema: anyObject } } },
+        ...(query && { query }),
+        ...((body !== undefined || takes === "form") && {
+          body: { required: true, content: { [bodyType]: { schema: body ?? anyObject } } },
         }),
       },
       responses: {
-        200: { description: "In OpenAI's shape", content: { "application/json": { schema: anyObject } } },
+        200: { description: "In OpenAI's shape", content: { [answerType]: { schema: answer } } },
         401: { description: "No key, or one that is not known" },
         404: { description: "The project has none of that id" },
       },

@@ -1,6 +1,7 @@
 // The command line's client of the public API, so that a script can do whatever a verb does. Address and key come from LINESHAFT_URL and
 // LINESHAFT_KEY, else from the credentials file in the home.
 import { randomUUID } from "node:crypto";
+import { Readable } from "node:stream";
 import { EventSourceParserStream } from "eventsource-parser/stream";
 import { Home } from "../fleet/index.ts";
 import { CliError } from "./errors.ts";
@@ -86,6 +87,16 @@ export class Client {
     return this.#json<Answer>("DELETE", path);
   }
 
+  /** Sends a form. A file in it is read while it is sent. */
+  async upload<Answer>(path: string, form: FormData): Promise<Answer> {
+    return (await (await this.#send("POST", path, form, {})).json()) as Answer;
+  }
+
+  /** The bytes of an answer, as they come. */
+  async download(path: string): Promise<AsyncIterable<Uint8Array>> {
+    return (await this.#send("GET", path, undefined, {})).body ?? Readable.from([]);
+  }
+
   /** Every item of a list, page after page, up to `limit`. */
   async list<Item>(
     path: string,
@@ -163,11 +174,12 @@ export class Client {
         method,
         headers: {
           ...(this.#key && { authorization: `Bearer ${this.#key}` }),
-          ...(body !== undefined && { "content-type": "application/json" }),
+          // Fetch writes the type of a form itself, with the form's boundary.
+          ...(body !== undefined && !(body instanceof FormData) && { "content-type": "application/json" }),
           ...(this.#after !== undefined && { "x-lineshaft-after": this.#after }),
           ...headers,
         },
-        ...(body !== undefined && { body: JSON.stringify(body) }),
+        ...(body !== undefined && { body: body instanceof FormData ? body : JSON.stringify(body) }),
         ...(signal && { signal }),
       });
     } catch (error) {

@@ -28,7 +28,7 @@ type Answer = (request: {
   method: string;
   url: string;
   body: unknown;
-}) => { status?: number; body?: unknown; events?: unknown[] } | undefined;
+}) => { status?: number; body?: unknown; events?: unknown[]; text?: string } | undefined;
 
 /** `answer` plays the instance's API; undefined becomes 404. */
 export async function testCli(answer: Answer = () => undefined): Promise<TestCli> {
@@ -37,15 +37,19 @@ export async function testCli(answer: Answer = () => undefined): Promise<TestCli
   const server = createServer(async (request, response) => {
     let text = "";
     for await (const chunk of request) text += String(chunk);
-    const seen = { method: request.method!, url: request.url!, body: text ? (JSON.parse(text) as unknown) : undefined };
+    const isJson = request.headers["content-type"] === "application/json";
+    const body: unknown = text === "" ? undefined : isJson ? (JSON.parse(text) as unknown) : text;
+    const seen = { method: request.method!, url: request.url!, body };
     requests.push({ ...seen, authorization: request.headers.authorization });
     const {
       status = 200,
-      body,
+      body: answered,
       events,
+      text: raw,
     } = answer(seen) ?? {
       status: 404,
       events: undefined,
+      text: undefined,
       body: {
         error: { code: "not_found", message: `There is no ${seen.url}.`, hint: "Look again.", request_id: "req_1" },
       },
@@ -54,9 +58,10 @@ export async function testCli(answer: Answer = () => undefined): Promise<TestCli
       response.writeHead(200, { "content-type": "text/event-stream" });
       return response.end(events.map((event) => `data: ${JSON.stringify(event)}\n\n`).join(""));
     }
+    if (raw !== undefined) return response.writeHead(status).end(raw);
     return response
       .writeHead(status, { "content-type": "application/json" })
-      .end(body === undefined ? "" : JSON.stringify(body));
+      .end(answered === undefined ? "" : JSON.stringify(answered));
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;

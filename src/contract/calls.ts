@@ -21,6 +21,7 @@ export const call = z.object({
   agent: z.string().nullable(),
   run: z.string().nullable(),
   program: z.string().nullable(),
+  batch: z.string().nullable().describe("The batch whose line it is"),
   prompt_tokens: tokens,
   cached_tokens: tokens,
   output_tokens: tokens,

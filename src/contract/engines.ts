@@ -235,5 +235,6 @@ export const limitSet = strict({
 export type LimitResource = z.infer<typeof limit>;
 export type DeploymentResource = z.infer<typeof deployment>;
 export type EngineResource = z.infer<typeof engine>;
+export type ResponseStorage = z.infer<typeof responseStorage>;
 export type KeyResource = z.infer<typeof key>;
 export type BudgetResource = z.infer<typeof budget>;

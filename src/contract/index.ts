@@ -8,6 +8,7 @@ export * from "./status.ts";
 export * from "./engines.ts";
 export * from "./prices.ts";
 export * from "./routes.ts";
+export * from "./batches.ts";
 export * from "./calls.ts";
 export * from "./agents.ts";
 export * from "./money.ts";

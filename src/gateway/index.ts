@@ -10,6 +10,7 @@ export {
   callsBeginning,
   costsOfCalls,
   listCalls,
+  priceOfBatches,
   queuedMsOfRun,
   usageOfRuns,
   type CallCost,

@@ -92,6 +92,7 @@ function recordOf(
     agent: request.agent,
     run: request.run,
     program: request.program,
+    batch: request.line?.batch,
     endpoint: asked.shape,
     model,
     askedModel: asked.model === model ? undefined : asked.model,

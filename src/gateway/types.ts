@@ -30,11 +30,11 @@ export interface CallRequest {
   /** No person waits for it: it goes after the calls that people wait for. */
   batch?: boolean;
   /**
-   * It is a line of a batch, which does not stream: it pays the prices of batch jobs, and its answer is kept before it is paid for. Where
+   * It is a line of the batch of this id, which does not stream: it pays the prices of batch jobs, and its answer is kept before it is paid for. Where
    * that throws, the answer is given to no client and nothing is billed. Where the process ends before it is paid for, nothing is billed either, and
    * the line is served again if its answer was not kept.
    */
-  line?: { keep(answer: AnswerChunk): Promise<void> };
+  line?: { batch: string; keep(answer: AnswerChunk): Promise<void> };
   /** Given where the caller must find the call again (a step of a run); made by the pipeline where absent. */
   id?: string;
   /** Aborts when the client has gone or the run was stopped. Its reason, where it has a code, is what the call's record says. */

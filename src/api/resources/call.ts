@@ -18,6 +18,7 @@ export function callResource(call: CallRecord, agentName?: string): Call {
     agent: agentName ?? call.agent ?? null,
     run: call.run ?? null,
     program: call.program ?? null,
+    batch: call.batch ?? null,
     prompt_tokens: call.promptTokens,
     cached_tokens: call.cachedTokens,
     output_tokens: call.outputTokens,

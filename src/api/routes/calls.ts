@@ -24,6 +24,7 @@ const list = createRoute({
       model: idText.optional(),
       run: idText.optional(),
       agent: idText.optional().describe("Name or id"),
+      batch: idText.optional(),
     }),
   },
   responses: answers("A page of calls", pageOf(call), 400),

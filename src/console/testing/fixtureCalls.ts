@@ -120,6 +120,7 @@ export function makeCall(random: Random, wish: CallWish): CallDetail {
     agent: wish.agent ?? null,
     run: wish.run ?? null,
     program: wish.run ?? wish.program ?? null,
+    batch: null,
     prompt_tokens: served === undefined ? 0 : prompt,
     cached_tokens: served === undefined ? 0 : cached,
     output_tokens: output,

@@ -100,7 +100,7 @@ async function answered(
       if (protocol.stateful) await keepResponse(stored, told, chunk, owner);
       await write(protocol.whole(chunk, told));
     };
-    const answer = await gateway.call({ principal, asked, id, batch: true, line: { keep } });
+    const answer = await gateway.call({ principal, asked, id, batch: true, line: { batch: line.batch, keep } });
     return protocol.whole(await answer.whole(), told);
   } finally {
     held.release();

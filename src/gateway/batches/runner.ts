@@ -17,7 +17,7 @@ import { FileStore } from "./files.ts";
 import { serveLine, unservedLine } from "./line.ts";
 import { writeOutput } from "./output.ts";
 import { LineStore, type ClaimedLine } from "./lineStore.ts";
-import { BatchStore, type Batch } from "./store.ts";
+import { BatchStore, type Batch, type BatchEvent } from "./store.ts";
 import { validated } from "./validation.ts";
 
 interface Rooms {
@@ -27,6 +27,7 @@ interface Rooms {
   gateway: Pick<Gateway, "call" | "closing">;
   identity: Pick<Identity, "principalOf">;
   stored: ResponsesState;
+  events: { publish(of: { organisation: string; project: string }, event: BatchEvent): void };
 }
 
 export class Batches {
@@ -52,7 +53,10 @@ export class Batches {
     this.files = new FileStore(rooms);
     this.batches = new BatchStore(rooms);
     this.#lines = new LineStore(rooms);
-    this.batches.onMade = () => void this.#tick();
+    this.batches.onChange = (batch) => {
+      this.#tell(batch);
+      void this.#tick();
+    };
   }
 
   begin(): void {
@@ -127,13 +131,21 @@ export class Batches {
     this.#busy.add(batch.id);
     const stores = { files: this.files, batches: this.batches, lines: this.#lines };
     const work = batch.status === "validating" ? validated(batch, stores) : writeOutput(batch, stores);
-    const over = work.then(
-      (hasChanged) => {
-        if (hasChanged) void this.#tick();
-      },
-      (error: unknown) => this.#warn(error, "A batch could not be worked on"),
+    const over = work.then(async (hasChanged) => {
+      if (!hasChanged) return;
+      void this.#tick();
+      const now = await this.batches.get(batch.project, batch.id);
+      if (now) this.#tell(now);
+    });
+    this.#logged(
+      over.finally(() => this.#busy.delete(batch.id)),
+      "A batch could not be worked on",
     );
-    void over.finally(() => this.#busy.delete(batch.id));
+  }
+
+  /** Tells readers of live events the state of a batch. */
+  #tell({ organisation, project, id, status }: Batch): void {
+    this.#rooms.events.publish({ organisation, project }, { type: "batch", batch: { id, status } });
   }
 
   /** Takes lines until this process serves as many as it may, or until no batch has one. */

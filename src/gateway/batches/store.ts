@@ -65,13 +65,19 @@ interface BatchRow {
   expires_at: Date;
 }
 
+/** What live listeners are told: a batch is in another state. */
+export interface BatchEvent {
+  type: "batch";
+  batch: Pick<Batch, "id" | "status">;
+}
+
 /** Of a batch by its project and id. */
 export type BatchName = Pick<Batch, "project" | "id">;
 
 export class BatchStore {
   readonly #db: Database;
-  /** Is told when a batch is there to be served. */
-  onMade: () => void = () => {};
+  /** Is told of a batch that was made or cancelled. */
+  onChange: (batch: Batch) => void = () => {};
 
   constructor({ db }: { db: Database }) {
     this.#db = db;
@@ -100,8 +106,7 @@ export class BatchStore {
         limits.openBatchesMost,
       ],
     );
-    if (rows[0]) this.onMade();
-    return rows[0] && batchOf(rows[0]);
+    return rows[0] && this.#changed(batchOf(rows[0]));
   }
 
   async get(project: string, id: string): Promise<Batch | undefined> {
@@ -112,11 +117,16 @@ export class BatchStore {
     return rows[0] && batchOf(rows[0]);
   }
 
-  /** One more than `limit` where there are more. */
-  async list(project: string, { after, limit }: PageWish): Promise<Batch[]> {
+  /** Newest first; one more than `limit` where there are more. */
+  async list(
+    project: string,
+    { after, limit, status }: Pick<PageWish, "after" | "limit"> & { status?: BatchStatus | undefined },
+  ): Promise<Batch[]> {
     const { rows } = await this.#db.query<BatchRow>(
-      "select * from batches where project = $1 and ($2::text is null or id < $2) order by id desc limit $3",
-      [project, after ?? null, limit + 1],
+      `select * from batches
+        where project = $1 and ($2::text is null or id < $2) and ($3::text is null or status = $3)
+        order by id desc limit $4`,
+      [project, after ?? null, status ?? null, limit + 1],
     );
     return rows.map(batchOf);
   }
@@ -128,8 +138,12 @@ export class BatchStore {
         where project = $1 and id = $2 and status in ('validating', 'in_progress') returning *`,
       [project, id],
     );
-    if (rows[0]) this.onMade();
-    return rows[0] && batchOf(rows[0]);
+    return rows[0] && this.#changed(batchOf(rows[0]));
+  }
+
+  #changed(batch: Batch): Batch {
+    this.onChange(batch);
+    return batch;
   }
 
   /** Some of the batches that have not ended, in any order. */

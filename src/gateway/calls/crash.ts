@@ -19,6 +19,8 @@ interface HoldContext {
   program?: string;
   /** It is a line of a batch: after a crash it is served again. */
   line?: true;
+  /** The batch of that line; absent in records of older versions. */
+  batch?: string;
   /** The attempt beside which this one is made: it had not ended, so it is not among the earlier ones. */
   beside?: string;
   /** What earlier attempts of the call have used. */
@@ -40,7 +42,7 @@ export function holdContext(
     ...(asked.model !== model && { askedModel: asked.model }),
     startedAt,
     ...(program !== undefined && { program }),
-    ...(line && { line: true }),
+    ...(line && { line: true, batch: line.batch }),
     ...(beside !== undefined && { beside }),
     ...(attempts.length > 0 && {
       before: {
@@ -86,6 +88,7 @@ export function rowsOfCrash(
     agent: held.agent,
     run: held.run,
     program,
+    batch: context.batch,
     endpoint,
     model,
     askedModel: context.askedModel,

@@ -12,6 +12,7 @@ interface CallFilter {
   status?: CallRecord["status"] | undefined;
   model?: string | undefined;
   run?: string | undefined;
+  batch?: string | undefined;
   /** Ids of agents. */
   agents?: string[] | undefined;
 }
@@ -23,7 +24,8 @@ export async function listCalls(db: Queryable, reach: Reach, filter: CallFilter,
      where organisation = $1 and ($2::text is null or project = $2)
        and ($3::text is null or id < $3) and ($4::text is null or status = $4) and ($5::text is null or model = $5)
        and ($6::text is null or run = $6) and ($7::text[] is null or agent = any($7))
-     order by id desc limit $8`,
+       and ($8::text is null or batch = $8)
+     order by id desc limit $9`,
     [
       ...reach,
       filter.cursor ?? null,
@@ -31,6 +33,7 @@ export async function listCalls(db: Queryable, reach: Reach, filter: CallFilter,
       filter.model ?? null,
       filter.run ?? null,
       filter.agents ?? null,
+      filter.batch ?? null,
       limit,
     ],
   );
@@ -57,6 +60,19 @@ export async function callsBeginning(
 export async function attemptsOfCall(db: Queryable, call: string): Promise<AttemptRecord[]> {
   const { rows } = await db.query<AttemptRow>("select * from attempts where call = $1 order by number", [call]);
   return rows.map(attemptOfRow);
+}
+
+/**
+ * What the calls of each batch have cost, in nano-units; 0 for a batch without calls. It is summed when it is read, by an index that has
+ * nothing else, so that posting is as cheap as without it.
+ */
+export async function priceOfBatches(db: Queryable, batches: readonly string[]): Promise<(batch: string) => bigint> {
+  const { rows } = await db.query<{ batch: string; price_nano: bigint }>(
+    "select batch, sum(price_nano)::bigint as price_nano from calls where batch = any($1) group by batch",
+    [batches],
+  );
+  const known = new Map(rows.map((row) => [row.batch, row.price_nano]));
+  return (batch) => known.get(batch) ?? 0n;
 }
 
 /** What calls have used together. */

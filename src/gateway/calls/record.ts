@@ -22,6 +22,8 @@ export interface CallRecord extends BilledTokens {
   run: string | undefined;
   /** Name of the program: a run, or a client's session. */
   program: string | undefined;
+  /** Id of the batch whose line it is. */
+  batch: string | undefined;
   /** The API that the caller spoke. */
   endpoint: Shape;
   /** The model that served it, or that was to serve it. */

@@ -12,6 +12,7 @@ export interface CallRow {
   agent: string | null;
   run: string | null;
   program: string | null;
+  batch: string | null;
   endpoint: CallRecord["endpoint"];
   model: string;
   asked_model: string | null;
@@ -89,6 +90,7 @@ export function callToRow(call: CallRecord) {
     agent: call.agent,
     run: call.run,
     program: call.program,
+    batch: call.batch,
     endpoint: call.endpoint,
     model: call.model,
     asked_model: call.askedModel,
@@ -118,6 +120,7 @@ export function callOfRow(row: CallRow): CallRecord {
     agent: row.agent ?? undefined,
     run: row.run ?? undefined,
     program: row.program ?? undefined,
+    batch: row.batch ?? undefined,
     endpoint: row.endpoint,
     model: row.model,
     askedModel: row.asked_model ?? undefined,
