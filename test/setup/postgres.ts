@@ -1,18 +1,16 @@
 // Starts one throw-away Postgres for the test run, with a migrated template database that tests clone. The lanes `room` and `whole`
 // both ask for it: the second finds the first one's server.
 import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { rmSync } from "node:fs";
 import pg from "pg";
 import { migrate } from "../../src/store/migrate.ts";
 import { preparePostgres } from "../../src/store/postgres.ts";
 import { prepareRoles, runtimeRole } from "../../src/store/roles.ts";
-import { freePort, templateName, testPasswords, testServerVariable } from "../../src/store/testing.ts";
+import { dataFolder, freePort, templateName, testPasswords, testServerVariable } from "../../src/store/testing.ts";
 
 export default async function setup(): Promise<() => Promise<void>> {
   if (process.env[testServerVariable]) return async () => {};
-  const home = mkdtempSync(join(tmpdir(), "lineshaft-test-"));
+  const home = dataFolder("lineshaft-test-");
   const port = await freePort();
   const server = await preparePostgres({ home, port, password: "test", durable: false });
   const child = spawn(server.command, server.args, {
