@@ -121,8 +121,11 @@ export function protocolSuite(of: ProtocolCase): void {
 
     test("every field that it knows is read", () => {
       const call = decode(of.maximal);
+      const { prompt } = call;
+      // Messages may be read by a getter of their class, which `toEqual` does not compare.
+      const asked = prompt.kind === "messages" ? { kind: prompt.kind, messages: prompt.messages } : prompt;
       for (const [field, value] of Object.entries(of.decoded))
-        expect(call[field as keyof ModelCall], field).toEqual(value);
+        expect(field === "prompt" ? asked : call[field as keyof ModelCall], field).toEqual(value);
     });
 
     test.each(of.refused)("%j is refused by the name of its field", (body, param) => {

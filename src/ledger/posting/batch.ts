@@ -3,14 +3,12 @@
 import type { Database } from "../../store/index.ts";
 import type { RecordRows } from "../types.ts";
 import type { PostedRecord } from "./decode.ts";
-import type { SettlementItem } from "./records.ts";
 
 /** One record, as far as posting needs it. */
 export interface Posting {
   number: number;
   /** The chain of the spool after it. */
   chain: number;
-  item?: SettlementItem;
   /** JSON texts. */
   itemText?: string;
   attemptRow?: string | undefined;
@@ -39,8 +37,8 @@ export class NotPosted extends Error {
 export function postingOf(number: number, chain: number, record: PostedRecord): Posting {
   if (record.k === "settle") {
     // An attempt that was never sent has no row and costs nothing, so it leaves no settlement either.
-    if (record.row === undefined && record.item.amount === "0") return { number, chain };
-    return { number, chain, item: record.item, itemText: record.itemText, attemptRow: record.row };
+    if (record.row === undefined && record.isFree) return { number, chain };
+    return { number, chain, itemText: record.itemText, attemptRow: record.row };
   }
   if (record.k === "call") return { number, chain, callRow: record.row };
   return { number, chain };
@@ -48,7 +46,7 @@ export function postingOf(number: number, chain: number, record: PostedRecord): 
 
 /** Whether a record writes anything beside the spool's position. */
 export const isHeavy = (posting: Posting): boolean =>
-  posting.item !== undefined || posting.callRow !== undefined || posting.refused !== undefined;
+  posting.itemText !== undefined || posting.callRow !== undefined || posting.refused !== undefined;
 
 /** Statements of one spool. */
 export class Posts {
@@ -119,7 +117,7 @@ export class Posts {
 
   /** Puts a record aside that the database refuses. */
   async quarantine(posting: Posting, chain: number, refused: { sqlstate: string; record: unknown }): Promise<void> {
-    const { item } = posting;
+    const { itemText } = posting;
     const { rows } = await this.#db.query<{ outcome: "posted" | NotPosted["outcome"] }>(
       "select outcome from quarantine_record($1, $2, $3, $4, null, $5, $6, $7)",
       [
@@ -129,7 +127,7 @@ export class Posts {
         posting.chain,
         JSON.stringify(storableJson(refused.record)),
         refused.sqlstate,
-        item === undefined ? null : JSON.stringify(storableJson(item)),
+        itemText === undefined ? null : JSON.stringify(storableJson(JSON.parse(itemText))),
       ],
     );
     throwUnlessPosted(rows[0]!.outcome);

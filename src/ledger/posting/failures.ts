@@ -30,11 +30,11 @@ export const isRefused = (error: unknown): error is Error & { code: string } =>
 
 /** What is kept of a record that is put aside. */
 export const refusalOf = (
-  { item, attemptRow, callRow }: Posting,
+  { itemText, attemptRow, callRow }: Posting,
   error: { code: string },
 ): NonNullable<Posting["refused"]> => ({
   sqlstate: error.code,
-  record: { item, attempt_row: valueOf(attemptRow), call_row: valueOf(callRow) },
+  record: { item: valueOf(itemText), attempt_row: valueOf(attemptRow), call_row: valueOf(callRow) },
 });
 
 /** What a text says, or the text itself where it is no JSON. */

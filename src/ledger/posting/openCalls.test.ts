@@ -5,22 +5,22 @@ import { OpenCalls } from "./openCalls.ts";
 import type { PostedRecord } from "./decode.ts";
 
 const hold = (attempt: string, call: string) => ({ k: "hold", attempt, call }) as PostedRecord;
-const settle = (attempt: string, call: string) => ({ k: "settle", item: { attempt, call } }) as PostedRecord;
+const settle = (call: string): PostedRecord => ({ k: "settle", call, isFree: false, itemText: "{}", row: undefined });
 const end = (call: string): PostedRecord => ({ k: "call", call, row: undefined });
 
 test("a file stays until the calls that were first held in it have ended, not only their attempts", () => {
   const open = new OpenCalls();
   expect(open.oldest()).toBe(Infinity);
   open.note(hold("a", "one"), 0, 1);
-  open.note(settle("a", "one"), 0, 2);
+  open.note(settle("one"), 0, 2);
   open.note(hold("c", "two"), 1, 1);
   open.note(hold("b", "one"), 2, 1);
   expect(open.oldest()).toBe(0);
-  open.note(settle("b", "one"), 2, 2);
+  open.note(settle("one"), 2, 2);
   expect(open.oldest()).toBe(0);
   open.note(end("one"), 2, 3);
   expect(open.oldest()).toBe(1);
-  open.note(settle("c", "two"), 2, 4);
+  open.note(settle("two"), 2, 4);
   open.note(end("two"), 2, 5);
   expect(open.oldest()).toBe(Infinity);
 });
@@ -29,7 +29,7 @@ test("records that are read again change nothing", () => {
   const open = new OpenCalls();
   for (let times = 0; times < 2; times++) {
     open.note(hold("a", "one"), 0, 1);
-    open.note(settle("a", "one"), 0, 2);
+    open.note(settle("one"), 0, 2);
     open.note(end("one"), 0, 3);
   }
   open.note(hold("a", "one"), 0, 1);
@@ -39,7 +39,7 @@ test("records that are read again change nothing", () => {
 test("a call whose record was never written keeps its file for a bounded number of files, an open attempt for as long as it is open", () => {
   const open = new OpenCalls();
   open.note(hold("a", "unrecorded"), 0, 1);
-  open.note(settle("a", "unrecorded"), 0, 2);
+  open.note(settle("unrecorded"), 0, 2);
   open.note(hold("b", "long"), 1, 1);
   open.note(end("other"), limits.callFilesMost, 1);
   expect(open.oldest()).toBe(0);

@@ -34,7 +34,7 @@ export class OpenCalls {
       else Object.assign(call, { openAttempts: call.openAttempts + 1, seen: file });
     }
     if (record.k === "settle") {
-      const call = this.#calls.get(record.item.call);
+      const call = this.#calls.get(record.call);
       if (call) Object.assign(call, { openAttempts: call.openAttempts - 1, seen: file });
     }
   }

@@ -1,6 +1,6 @@
 // Records of money are read as they were written, and nothing else is taken for one.
 import fc from "fast-check";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { anyCard } from "../testing.ts";
 import type { Settlement } from "../types.ts";
 import { decodePosted, decodeRecord, holdOf, settlementOf } from "./decode.ts";
@@ -89,7 +89,7 @@ test("a settlement comes back as it was, and says all that its row needs", () =>
         expect(record.row).toEqual(row);
         const posted = decodePosted(bytes);
         if (posted.k !== "settle") throw new Error(posted.k);
-        expect(posted.item).toEqual(record.item);
+        expect(posted).toMatchObject({ call: record.item.call, isFree: record.item.amount === "0" });
         expect(JSON.parse(posted.itemText)).toEqual(JSON.parse(JSON.stringify(record.item)));
         expect(posted.row).toBe(row && JSON.stringify(row));
         expect(record.item).toMatchObject({
@@ -106,6 +106,32 @@ test("a settlement comes back as it was, and says all that its row needs", () =>
     ),
     { numRuns: 200 },
   );
+});
+
+test("a usual settlement is posted as it stands, without being parsed, and no other passes for one", () => {
+  const item =
+    '{"attempt":"att_1","call":"call_1","organisation":"o","project":"p","key":"k","agent":"a","model":"m","rate_card":"r",' +
+    '"currency":"USD","held":"9","counted_at":"2026-01-01T00:00:00.000Z","amount":"0","prompt":1,"cached":0,"output":2,' +
+    '"source":"engine","suspense":"3","claimed_prompt":7,"claimed_output":8,"leases":[["b","total"],["c","total"]]}';
+  const parse = vi.spyOn(JSON, "parse");
+  const posted = (of: string, rest = ',"row":{"id":"att_1"}') =>
+    decodePosted(Buffer.from(`{"v":1,"k":"settle","item":${of}${rest}}`));
+  const read = { k: "settle", call: "call_1", isFree: true, itemText: item };
+  expect(posted(item)).toEqual({ ...read, row: '{"id":"att_1"}' });
+  expect(posted(item, "")).toEqual({ ...read, row: undefined });
+  expect(parse).not.toHaveBeenCalled();
+  parse.mockRestore();
+  for (const [from, to] of [
+    ['"amount":"0"', '"amount":0'],
+    ['"amount":"0"', '"amount":"-1"'],
+    ['"prompt":1', '"prompt":1.5'],
+    ['"prompt":1', '"prompt":"1"'],
+    ['"source":"engine"', '"source":"other"'],
+    ['"call":"call_1",', ""],
+    ['"key":"k"', '"key":"k","more":1'],
+    ['["b","total"]', '["b"]'],
+  ] as const)
+    expect(() => posted(item.replace(from, to)), to).toThrow(RecordError);
 });
 
 test("the small records come back", () => {

@@ -39,7 +39,7 @@ const counts = z.record(z.string(), count);
 const share = z.tuple([text, text]);
 
 /** A settlement as `post_batch` takes it. */
-export const itemSchema = z.strictObject({
+const itemSchema = z.strictObject({
   attempt: text,
   call: text,
   organisation: text,

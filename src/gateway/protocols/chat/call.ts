@@ -50,13 +50,7 @@ export class ChatCall extends OpenAiCall {
   }
 
   get prompt(): Prompt {
-    const { messages } = this.body as { messages?: Json[] };
-    return {
-      kind: "messages",
-      get messages() {
-        return (messages ?? []).map(messageOf);
-      },
-    };
+    return new ChatPrompt((this.body as { messages?: Json[] }).messages ?? []);
   }
 
   get tools(): readonly Tool[] {
@@ -104,6 +98,23 @@ export class ChatCall extends OpenAiCall {
 
   withMedia(media: readonly Medium[], data: ReadonlyMap<string, string>): ModelCall {
     return new ChatCall({ ...this.body, messages: replaced(this.body["messages"], media, data) }, this.received);
+  }
+}
+
+/**
+ * The messages of a body, which become parts when they are read. It is a class: each evaluation of an object literal with a getter makes a
+ * hidden class of its own in V8, which misses every inline cache, and keeps the whole body alive until a full collection of garbage.
+ */
+class ChatPrompt {
+  readonly kind = "messages";
+  readonly #given: readonly Json[];
+
+  constructor(given: readonly Json[]) {
+    this.#given = given;
+  }
+
+  get messages(): Message[] {
+    return this.#given.map(messageOf);
   }
 }
 
