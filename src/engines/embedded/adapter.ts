@@ -49,6 +49,8 @@ export const embeddedFields = [
   "tool_choice",
   "parallel_tool_calls",
   "response_format",
+  "add_generation_prompt",
+  "continue_final_message",
   "cache_control",
 ];
 
@@ -118,8 +120,9 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
     },
 
     async tokenize(shape: Shape, body: Record<string, unknown>, cacheSalt: string, signal?: AbortSignal) {
-      const { messages, tools, tool_choice, prompt } = body;
-      const question = shape === "chat" ? { cacheSalt, messages, tools, tool_choice } : { cacheSalt, prompt };
+      const { messages, tools, tool_choice, add_generation_prompt, continue_final_message, prompt } = body;
+      const chat = { messages, tools, tool_choice, add_generation_prompt, continue_final_message };
+      const question = shape === "chat" ? { cacheSalt, ...chat } : { cacheSalt, prompt };
       try {
         const text = JSON.stringify(question);
         return tokenized.parse(await ask("POST", `${url}/tokenize`, headers, text, signal, limits.countMs));

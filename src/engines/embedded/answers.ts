@@ -48,6 +48,7 @@ function answer(context: AnswerContext, wire: Wire, asked: Asked, response: Serv
     turnMarkers: prompts.turnMarkers,
     idFor: () => `call_${randomBytes(12).toString("hex")}`,
     onDelta: (delta) => out.delta(delta),
+    ...(asked.goesOn && { before: prompt.tokens }),
   });
   engine.submit({
     attempt,

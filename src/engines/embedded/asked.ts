@@ -25,6 +25,8 @@ export interface Asked {
   form: AnswerForm | undefined;
   owner: StateOwner;
   attempt: string;
+  /** The prompt ends within the answer, whose beginning it has. */
+  goesOn: boolean;
   /** At least 1, and such that prompt and output fit a sequence. */
   maxTokens: number;
 }
@@ -34,17 +36,20 @@ export function askedChat(context: AskContext, body: unknown): Asked {
   const request = parseChat(body, context.sampling);
   checkModel(context, body);
   const form = formOf(request);
+  const { addGenerationPrompt, continueFinal } = request;
   const prompt = context.prompts.chat(ownerOf(request).cacheSalt, request.messages, shownTools(request), {
+    addGenerationPrompt,
+    continueFinal,
     given: request.hints?.promptTokens,
   });
-  return asked(context, request, prompt, form);
+  return asked(context, request, prompt, form, continueFinal);
 }
 
 /** Throws LineshaftError at the first field that cannot be honoured. */
 export function askedCompletion(context: AskContext, body: unknown): Asked {
   const request = parseCompletion(body, context.sampling);
   checkModel(context, body);
-  return asked(context, request, context.prompts.completion(request.prompt, request.hints?.promptTokens), undefined);
+  return asked(context, request, context.prompts.completion(request.prompt, request.hints?.promptTokens), undefined, false);
 }
 
 const counted = z.looseObject({
@@ -52,7 +57,8 @@ const counted = z.looseObject({
   messages: z.unknown().optional(),
   tools: z.unknown().optional(),
   tool_choice: z.unknown().optional(),
-  add_generation_prompt: z.boolean().optional(),
+  add_generation_prompt: z.unknown().optional(),
+  continue_final_message: z.unknown().optional(),
   cacheSalt: z.string().optional(),
 });
 
@@ -60,15 +66,19 @@ const counted = z.looseObject({
 export function askedTokens(context: AskContext, body: unknown): number[] {
   const read = counted.safeParse(body);
   if (!read.success) throw invalid("body", "is not valid");
-  const { prompt, messages, tools, tool_choice, add_generation_prompt, cacheSalt } = read.data;
+  const { prompt, cacheSalt, ...chat } = read.data;
   if ((prompt ?? undefined) === undefined) {
-    if ((messages ?? undefined) === undefined) throw invalid("prompt", "or `messages` must be given");
-    const request = parseChat({ messages, tools, tool_choice }, context.sampling);
+    if ((chat.messages ?? undefined) === undefined) throw invalid("prompt", "or `messages` must be given");
+    const { messages, tools, tool_choice, add_generation_prompt, continue_final_message } = chat;
+    const body = { messages, tools, tool_choice, add_generation_prompt, continue_final_message };
+    const request = parseChat(body, context.sampling);
+    const { addGenerationPrompt, continueFinal } = request;
     return context.prompts.chat(cacheSalt ?? anonymous.cacheSalt, request.messages, shownTools(request), {
-      ...(add_generation_prompt !== undefined && { addGenerationPrompt: add_generation_prompt }),
+      addGenerationPrompt,
+      continueFinal,
     }).tokens;
   }
-  if ((messages ?? undefined) !== undefined) throw invalid("prompt", "and `messages` must not both be given");
+  if ((chat.messages ?? undefined) !== undefined) throw invalid("prompt", "and `messages` must not both be given");
   return context.prompts.completion(parseCompletion({ prompt }, context.sampling).prompt).tokens;
 }
 
@@ -85,13 +95,14 @@ function shownTools(request: ChatRequest): Record<string, unknown>[] {
   return request.toolChoice === "none" ? [] : request.tools;
 }
 
-function asked(context: AskContext, request: CommonRequest, prompt: Prompt, form: AnswerForm | undefined): Asked {
+function asked(context: AskContext, request: CommonRequest, prompt: Prompt, form: AnswerForm | undefined, goesOn: boolean): Asked {
   return {
     request,
     prompt,
     form,
     owner: ownerOf(request),
     attempt: request.hints?.attempt ?? randomUUID(),
+    goesOn,
     maxTokens: outputBudget(prompt.tokens.length, request.maxTokens, context.contextTokens),
   };
 }

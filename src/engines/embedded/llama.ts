@@ -47,7 +47,8 @@ export interface LoadedModel {
   kvBytes: number;
   /** Of a state file. */
   stateBytesPerToken: number;
-  tokenize(text: string, special: boolean): number[];
+  /** `goesOn`: the text follows another, so that no tokenizer puts a space before it. */
+  tokenize(text: string, special: boolean, goesOn?: boolean): number[];
   detokenize(tokens: readonly number[], before: readonly number[]): string;
   vocabularySize: number;
   close(): Promise<void>;
@@ -92,7 +93,7 @@ export async function loadModel(options: DeviceOptions): Promise<LoadedModel> {
     modelBytes: model.memoryUsage.ram + model.memoryUsage.vram,
     kvBytes: context.memoryUsage.ram + context.memoryUsage.vram,
     stateBytesPerToken: stateBytes(model.fileInfo.architectureMetadata) ?? plan.bytesPerToken,
-    tokenize: (value, special) => model.tokenize(value, special),
+    tokenize: (value, special, goesOn) => model.tokenize(value, special, goesOn ? "trimLeadingSpace" : undefined),
     detokenize: (tokens, before) => model.detokenize(tokens as Token[], false, before as Token[]),
     vocabularySize: Array.isArray(vocabulary) ? vocabulary.length : Number.MAX_SAFE_INTEGER,
     close: () => llama.dispose(),

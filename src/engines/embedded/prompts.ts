@@ -5,12 +5,13 @@
 // remembered with its tokens, and a prompt that begins with a remembered text takes those and tokenises only the rest.
 // Remembered per cache salt, like everything that comes from a prompt.
 import { LineshaftError } from "../../errors/index.ts";
-import { type ChatMessage, type ChatTemplate, type ChatTool, createTemplate } from "./chat/index.ts";
+import { type ChatMessage, type ChatTemplate, type ChatTool, type Rendered, createTemplate } from "./chat/index.ts";
 import { invalid } from "./errors.ts";
 import { rememberedOutputs } from "./limits.ts";
 
 interface Tokenizer {
-  tokenize(text: string, special: boolean): number[];
+  /** `goesOn`: the text follows another, so that no tokenizer puts a space before it. */
+  tokenize(text: string, special: boolean, goesOn?: boolean): number[];
   vocabularySize: number;
   prependBos: boolean;
 }
@@ -19,6 +20,12 @@ export interface Prompt {
   tokens: number[];
   /** The prompt's text, if all of it was tokenised with special tokens recognised; only such a text may be remembered. */
   text: string | undefined;
+}
+
+/** A text and the tokens in which it was said. */
+interface Remembered {
+  text: string;
+  tokens: number[];
 }
 
 interface TemplateSource {
@@ -38,7 +45,7 @@ export class Prompts {
   /** Text of the tokens by which the template begins and ends turns: an answer that spells one out ends there. */
   readonly turnMarkers: string[];
   /** Oldest first. */
-  private said: { cacheSalt: string; project: string; text: string; tokens: number[] }[] = [];
+  private said: (Remembered & { cacheSalt: string; project: string })[] = [];
 
   constructor(tokenizer: Tokenizer, template: TemplateSource) {
     this.tokenizer = tokenizer;
@@ -49,14 +56,14 @@ export class Prompts {
 
   /**
    * `given` are the prompt's tokens where they are known already: the text is rendered all the same, so that the answer can
-   * be remembered with it. Throws LineshaftError for a model without a chat template or tokens that it does not have, LineshaftError
-   * for a conversation that it cannot be shown.
+   * be remembered with it. `continueFinal`: the last message is the beginning of the answer. Throws LineshaftError for a model without a
+   * chat template, for tokens that it does not have, and for a conversation that it cannot be shown.
    */
   chat(
     cacheSalt: string,
     messages: readonly unknown[],
     tools: readonly unknown[],
-    more: { addGenerationPrompt?: boolean; given?: readonly number[] | undefined } = {},
+    more: { addGenerationPrompt?: boolean; continueFinal?: boolean; given?: readonly number[] | undefined } = {},
   ): Prompt {
     if (!this.template) {
       throw new LineshaftError({
@@ -65,17 +72,30 @@ export class Prompts {
         hint: "Call /v1/completions, or serve an instruct model.",
       });
     }
-    const { segments, text } = this.template.render(messages as ChatMessage[], {
+    const rendered = this.template.render(messages as ChatMessage[], {
       tools: tools as ChatTool[],
       addGenerationPrompt: more.addGenerationPrompt ?? true,
+      continueFinal: more.continueFinal ?? false,
     });
-    const plain = segments.every((segment) => segment.special);
-    if (more.given) return { tokens: this.known(more.given, givenAs), text: plain ? text : undefined };
-    const known = plain ? this.recall(cacheSalt, text) : undefined;
-    const tokens = known
-      ? [...known.tokens, ...this.tokenizer.tokenize(text.slice(known.text.length), true)]
-      : this.withBos(segments.flatMap((segment) => this.tokenizer.tokenize(segment.text, segment.special)));
-    return { tokens, text: plain ? text : undefined };
+    const plain = [...rendered.segments, ...rendered.beginning].every((segment) => segment.special);
+    const text = plain ? rendered.text + rendered.beginning.map((segment) => segment.text).join("") : undefined;
+    if (more.given) return { tokens: this.known(more.given, givenAs), text };
+    return { tokens: this.tokensOf(rendered, text === undefined ? undefined : this.recall(cacheSalt, text)), text };
+  }
+
+  /**
+   * The tokens of a prompt and of the beginning of its answer. The beginning is tokenised alone, because the model wrote it after the
+   * prompt's last token. Where it ends at a token's border, and in the tokens that the tokenizer would choose, that gives the model's own.
+   */
+  private tokensOf({ text, segments, beginning }: Rendered, known: Remembered | undefined): number[] {
+    const { tokenizer } = this;
+    const begun = beginning.map((segment) => segment.text).join("");
+    if (known && known.text.length > text.length)
+      return [...known.tokens, ...tokenizer.tokenize((text + begun).slice(known.text.length), true, true)];
+    const before = known
+      ? [...known.tokens, ...tokenizer.tokenize(text.slice(known.text.length), true)]
+      : this.withBos(segments.flatMap((segment) => tokenizer.tokenize(segment.text, segment.special)));
+    return [...before, ...beginning.flatMap((segment) => tokenizer.tokenize(segment.text, segment.special, true))];
   }
 
   /** Tokenises a plain prompt; no text in it becomes a special token. */
@@ -100,8 +120,8 @@ export class Prompts {
   }
 
   /** The longest remembered text with which this one begins. */
-  private recall(cacheSalt: string, text: string): { text: string; tokens: number[] } | undefined {
-    let longest: { text: string; tokens: number[] } | undefined;
+  private recall(cacheSalt: string, text: string): Remembered | undefined {
+    let longest: Remembered | undefined;
     for (const entry of this.said) {
       if (entry.cacheSalt !== cacheSalt || entry.text.length <= (longest?.text.length ?? 0)) continue;
       if (text.startsWith(entry.text)) longest = entry;

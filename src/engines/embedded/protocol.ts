@@ -8,8 +8,9 @@
 //   GET  /v1/models, /health                     200 once the model is loaded
 //   POST /v1/embeddings                          OpenAI's shape. A worker whose model makes embeddings has this route, the next one, and
 //                                                /lineshaft/status, whose `embeds` says so; the others are of workers that generate
-//   POST /tokenize                               {prompt} or {messages, tools?, tool_choice?}, and {cacheSalt?}, whose
-//                                                remembered answers are used: {count, tokens, max_model_len} (vLLM's shape)
+//   POST /tokenize                               {prompt} or {messages, tools?, tool_choice?, add_generation_prompt?,
+//                                                continue_final_message?}, and {cacheSalt?}, whose remembered answers are used:
+//                                                {count, tokens, max_model_len} (vLLM's shape)
 //   POST /lineshaft/abort                        {attempt}: stops it; its stream still ends with finish_reason "abort" and usage
 //   POST /lineshaft/facts                        {facts: RuntimeFact[]}: {receipts: FactReceipt[]}
 //   POST /lineshaft/kv                           {hints: KvHint[]}: {receipts: KvReceipt[]}

@@ -29,6 +29,8 @@ interface ReplyParts {
   turnMarkers: readonly string[];
   idFor(index: number): string;
   onDelta(delta: Delta): void;
+  /** Tokens of the text that the answer goes on with; absent where it begins anew. */
+  before?: readonly number[];
 }
 
 export class Reply {
@@ -44,7 +46,7 @@ export class Reply {
 
   constructor(parts: ReplyParts) {
     this.parts = parts;
-    this.text = new TokenText(parts.detokenize);
+    this.text = new TokenText(parts.detokenize, parts.before);
     this.stops = new StopStrings(parts.stops);
     this.parser = parserFor(parts);
   }

@@ -85,6 +85,44 @@ describe("chat requests", () => {
   ])("refuse %j as invalid", (body, param) => {
     expect(refusal(body)).toMatchObject({ status: 400, code: "invalid_value", param });
   });
+
+  const begun = [...messages, { role: "assistant", content: "Hello" }];
+  const tool = { type: "function", function: { name: "f" } };
+
+  it("may go on with their last message", () => {
+    const going = { continue_final_message: true };
+    expect(parseChat({ messages: begun, ...going })).toMatchObject({ continueFinal: true });
+    expect(parseChat({ messages: begun, ...going, add_generation_prompt: false })).toMatchObject({
+      continueFinal: true,
+      addGenerationPrompt: false,
+    });
+    expect(parseChat({ messages: begun, ...going, tools: [tool] })).toMatchObject({ continueFinal: true });
+    expect(parseChat({ messages: begun })).toMatchObject({ continueFinal: false, addGenerationPrompt: true });
+  });
+
+  it.each<[string, object]>([
+    ["two ends of the prompt at once", { add_generation_prompt: true }],
+    ["a last message of a user", { messages }],
+    ["nothing before the answer", { messages: begun.slice(1) }],
+    ["an answer by a schema", { response_format: { type: "json_object" } }],
+    ["a call that is demanded", { tools: [tool], tool_choice: "required" }],
+    ["a call that has begun", { tools: [tool], messages: [messages[0], { role: "assistant", content: "<tool_call>\n{" }] }],
+    [
+      "a message that calls",
+      {
+        messages: [
+          messages[0],
+          { role: "assistant", content: null, tool_calls: [{ id: "c", function: { name: "f", arguments: "{}" } }] },
+        ],
+      },
+    ],
+  ])("refuse to go on with %s", (_name, body) => {
+    expect(refusal({ messages: begun, continue_final_message: true, ...body })).toMatchObject({
+      status: 400,
+      code: "invalid_value",
+      param: "continue_final_message",
+    });
+  });
 });
 
 describe("completion requests", () => {

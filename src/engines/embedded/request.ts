@@ -5,6 +5,7 @@
 import type { LineshaftError } from "../../errors/index.ts";
 import { z } from "zod";
 import type { Sampling } from "./device.ts";
+import { formTags } from "./chat/index.ts";
 import { invalid, unsupported } from "./errors.ts";
 import { stopStringMaxLength, stopStringsMax } from "./limits.ts";
 import { callHints } from "./protocol.ts";
@@ -31,6 +32,9 @@ export interface ChatRequest extends CommonRequest {
   parallelToolCalls: boolean;
   /** A JSON schema that the answer must satisfy; undefined for text. */
   schema: { value: unknown; anyObject: boolean } | undefined;
+  /** How the prompt ends: where the assistant's next message begins, unless that is switched off, or with the text of the last message. */
+  addGenerationPrompt: boolean;
+  continueFinal: boolean;
 }
 
 export interface CompletionRequest extends CommonRequest {
@@ -110,6 +114,8 @@ const chatFields = {
   tool_choice: toolChoice,
   parallel_tool_calls: z.boolean(),
   response_format: responseFormat,
+  add_generation_prompt: z.boolean(),
+  continue_final_message: z.boolean(),
 };
 
 const completionFields = {
@@ -156,7 +162,7 @@ export function parseChat(body: unknown, defaults: SamplingDefaults): ChatReques
   const choice = fields.tool_choice ?? (tools.length > 0 ? "auto" : "none");
   if (tools.length === 0 && choice !== "none" && choice !== "auto")
     throw invalid("tool_choice", "asks for a tool, and `tools` is empty");
-  return {
+  const request: ChatRequest = {
     ...commonOf(fields, defaults),
     maxTokens: fields.max_completion_tokens ?? fields.max_tokens,
     messages: fields.messages,
@@ -164,7 +170,26 @@ export function parseChat(body: unknown, defaults: SamplingDefaults): ChatReques
     toolChoice: choice,
     parallelToolCalls: fields.parallel_tool_calls ?? (choice === "auto" || choice === "none"),
     schema: schemaOf(fields.response_format),
+    addGenerationPrompt: fields.add_generation_prompt ?? true,
+    continueFinal: fields.continue_final_message ?? false,
   };
+  if (request.continueFinal) checkContinued(request, fields.add_generation_prompt === true);
+  return request;
+}
+
+/** Refuses what cannot be gone on with: a grammar, for one, begins with the answer and not in its midst. */
+function checkContinued({ messages, tools, toolChoice, schema }: ChatRequest, begins: boolean): void {
+  const refused = (why: string) => invalid("continue_final_message", why);
+  if (begins) throw refused("and `add_generation_prompt` cannot both be true");
+  const last = messages.at(-1) as z.infer<typeof message>;
+  if (last.role !== "assistant" || messages.length < 2)
+    throw refused("needs a last message of the role assistant, with another before it");
+  if (last.tool_calls && last.tool_calls.length > 0) throw refused("cannot go on with a message that calls tools");
+  if (schema) throw refused("cannot go on with an answer by a `response_format`");
+  if (toolChoice !== "auto" && toolChoice !== "none") throw refused("cannot go on with a call that `tool_choice` demands");
+  const text = JSON.stringify(last.content ?? "");
+  if (tools.length > 0 && formTags.some((tag) => text.includes(tag)))
+    throw refused("cannot go on with a message that has begun to call a tool");
 }
 
 export function parseCompletion(body: unknown, defaults: SamplingDefaults): CompletionRequest {

@@ -15,8 +15,10 @@ export class TokenText {
   /** Length of the text that is certain after each token. */
   private readonly lengths: number[] = [];
 
-  constructor(detokenize: (tokens: readonly number[], before: readonly number[]) => string) {
+  /** `before`: the tokens of a text that this one goes on with. */
+  constructor(detokenize: (tokens: readonly number[], before: readonly number[]) => string, before: readonly number[] = []) {
     this.detokenize = detokenize;
+    this.before.push(...before.slice(-contextTokensKept));
   }
 
   /** All text so far. */

@@ -20,6 +20,8 @@ interface RenderOptions {
   tools?: readonly ChatTool[];
   /** Ends the prompt where the assistant's next message begins. */
   addGenerationPrompt: boolean;
+  /** The last message is the beginning of the answer: the prompt ends where it begins, and its text comes apart. */
+  continueFinal?: boolean;
 }
 
 /** A prompt. */
@@ -27,6 +29,11 @@ export interface Rendered {
   text: string;
   /** The same text in parts, to be tokenised one after another. */
   segments: Segment[];
+  /**
+   * The beginning of the answer that follows the prompt, which is not in `text`; empty where there is none. It is not written by the
+   * template, which may trim it or put something before it, but stands as the model would have written it.
+   */
+  beginning: Segment[];
 }
 
 /** A model's own chat template (Jinja, as transformers runs it). */
@@ -48,18 +55,22 @@ export function createTemplate(source: string, options: TemplateOptions): ChatTe
   const marker = new Marker(randomBytes(12).toString("hex"), suspicionOf(options.specialTokens, [bosToken, eosToken]));
 
   return {
-    render(messages, { tools = [], addGenerationPrompt }) {
-      const turns = turnsOf(messages);
+    render(messages, { tools = [], addGenerationPrompt, continueFinal = false }) {
+      const all = turnsOf(messages);
+      const turns = continueFinal ? all.slice(0, -1) : all;
+      const beginning = continueFinal ? marker.segments(marker.wrap(all.at(-1)!.content))! : [];
       const offered = native && tools.length > 0 ? tools.map(definition) : undefined;
       const variables = { add_generation_prompt: addGenerationPrompt, bos_token: bosToken, eos_token: eosToken };
-      const rendered = (turns: readonly Turn[]): Rendered =>
-        marked(marker, (change) =>
+      const rendered = (turns: readonly Turn[]): Rendered => ({
+        ...marked(marker, (change) =>
           run(template, {
             messages: turns.map((turn) => templateMessage(turn, change)),
             ...(offered ? { tools: deepText(offered, change) } : {}),
             ...variables,
           }),
-        );
+        ),
+        beginning,
+      });
       if (native) return rendered(turns);
       const written = withTools(turns, tools);
       try {
@@ -78,7 +89,10 @@ export function createTemplate(source: string, options: TemplateOptions): ChatTe
 }
 
 /** Renders so that text which looks like a special token is kept apart (segments.ts). */
-function marked(marker: Marker, render: (change: (text: string) => string) => string): Rendered {
+function marked(
+  marker: Marker,
+  render: (change: (text: string) => string) => string,
+): Pick<Rendered, "text" | "segments"> {
   let touched = false;
   const wrapped = render((own) => {
     const inside = marker.wrap(own);
