@@ -49,7 +49,13 @@ export function askedChat(context: AskContext, body: unknown): Asked {
 export function askedCompletion(context: AskContext, body: unknown): Asked {
   const request = parseCompletion(body, context.sampling);
   checkModel(context, body);
-  return asked(context, request, context.prompts.completion(request.prompt, request.hints?.promptTokens), undefined, false);
+  return asked(
+    context,
+    request,
+    context.prompts.completion(request.prompt, request.hints?.promptTokens),
+    undefined,
+    false,
+  );
 }
 
 const counted = z.looseObject({
@@ -95,7 +101,13 @@ function shownTools(request: ChatRequest): Record<string, unknown>[] {
   return request.toolChoice === "none" ? [] : request.tools;
 }
 
-function asked(context: AskContext, request: CommonRequest, prompt: Prompt, form: AnswerForm | undefined, goesOn: boolean): Asked {
+function asked(
+  context: AskContext,
+  request: CommonRequest,
+  prompt: Prompt,
+  form: AnswerForm | undefined,
+  goesOn: boolean,
+): Asked {
   return {
     request,
     prompt,

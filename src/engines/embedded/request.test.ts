@@ -106,7 +106,10 @@ describe("chat requests", () => {
     ["nothing before the answer", { messages: begun.slice(1) }],
     ["an answer by a schema", { response_format: { type: "json_object" } }],
     ["a call that is demanded", { tools: [tool], tool_choice: "required" }],
-    ["a call that has begun", { tools: [tool], messages: [messages[0], { role: "assistant", content: "<tool_call>\n{" }] }],
+    [
+      "a call that has begun",
+      { tools: [tool], messages: [messages[0], { role: "assistant", content: "<tool_call>\n{" }] },
+    ],
     [
       "a message that calls",
       {

@@ -186,7 +186,8 @@ function checkContinued({ messages, tools, toolChoice, schema }: ChatRequest, be
     throw refused("needs a last message of the role assistant, with another before it");
   if (last.tool_calls && last.tool_calls.length > 0) throw refused("cannot go on with a message that calls tools");
   if (schema) throw refused("cannot go on with an answer by a `response_format`");
-  if (toolChoice !== "auto" && toolChoice !== "none") throw refused("cannot go on with a call that `tool_choice` demands");
+  if (toolChoice !== "auto" && toolChoice !== "none")
+    throw refused("cannot go on with a call that `tool_choice` demands");
   const text = JSON.stringify(last.content ?? "");
   if (tools.length > 0 && formTags.some((tag) => text.includes(tag)))
     throw refused("cannot go on with a message that has begun to call a tool");

@@ -30,7 +30,7 @@ export interface TestWorker {
   chat(body: Record<string, unknown>): Promise<ChatAnswer>;
   /** Chunks of a streamed call as they come. */
   stream(body: Record<string, unknown>, route?: string): AsyncGenerator<any>;
-  /** Ends it as the supervisor does, and waits. */
+  /** Ends it as the supervisor does, unless it has ended, and waits. */
   stop(): Promise<void>;
 }
 
@@ -94,10 +94,11 @@ export async function startTestWorker(
       yield* events(response);
     },
     stop: async () => {
-      if (child.exitCode !== null) return;
-      const gone = once(child, "exit");
-      child.kill("SIGTERM");
-      await gone;
+      if (child.exitCode === null && child.signalCode === null) {
+        const gone = once(child, "exit");
+        child.kill("SIGTERM");
+        await gone;
+      }
       if (!options.kvDir) rmSync(kvDir, { recursive: true, force: true });
     },
   };

@@ -16,7 +16,10 @@ export class TokenText {
   private readonly lengths: number[] = [];
 
   /** `before`: the tokens of a text that this one goes on with. */
-  constructor(detokenize: (tokens: readonly number[], before: readonly number[]) => string, before: readonly number[] = []) {
+  constructor(
+    detokenize: (tokens: readonly number[], before: readonly number[]) => string,
+    before: readonly number[] = [],
+  ) {
     this.detokenize = detokenize;
     this.before.push(...before.slice(-contextTokensKept));
   }
