@@ -195,11 +195,16 @@ export function nestsTooDeep(text: string): boolean {
   return false;
 }
 
-/** Position of the quote that ends the string which begins at `from`. */
+/** Position of the quote that ends the string which begins at `from`: the next one with an even number of backslashes before it. */
 function endOfString(text: string, from: number): number {
-  let at = from + 1;
-  while (at < text.length && text.charCodeAt(at) !== 0x22) at += text.charCodeAt(at) === 0x5c ? 2 : 1;
-  return at;
+  let at = text.indexOf('"', from + 1);
+  while (at >= 0) {
+    let first = at;
+    while (first - 1 > from && text.charCodeAt(first - 1) === 0x5c) first--;
+    if ((at - first) % 2 === 0) return at;
+    at = text.indexOf('"', at + 1);
+  }
+  return text.length;
 }
 
 /** Parses one JSON line, naming file and line when it is not JSON. */

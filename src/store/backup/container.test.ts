@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { constants, createZstdCompress, zstdCompressSync } from "node:zlib";
+import { Encrypter } from "age-encryption";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { limits } from "../limits.ts";
@@ -116,29 +117,43 @@ test("no flipped bit and no cut passes", async () => {
   expect(await refusal(changed)).toMatch(/^backup_damaged/);
 });
 
-test("an encrypted file opens with its passphrase only, and no change to it passes", async () => {
+test("an encrypted file opens with its passphrase", async () => {
   const file = await made(small, "correct horse");
   const bytes = readFileSync(file);
   expect(bytes.includes("calls")).toBe(false);
   expect((await contentOf(file, "correct horse")).map(([name]) => name)).toEqual(["tables/calls", "spools/x/y.spool"]);
   expect(await refusal(file)).toMatch(/^backup_locked: No passphrase/);
-  expect(await refusal(file, "wrong horse")).toMatch(/^backup_locked/);
-  const changed = newFile();
-  // Deriving the key takes a second each time, so a few places stand for all: the header, the first and the last bytes behind it.
-  for (const at of [60, bytes.length - 600]) {
-    const one = Buffer.from(bytes);
-    one[at]! ^= 1;
-    writeFileSync(changed, one);
-    expect(await refusal(changed, "correct horse"), `byte ${at}`).toMatch(/^backup_(damaged|locked|unknown)/);
-  }
-  writeFileSync(changed, bytes.subarray(0, -1));
-  expect(await refusal(changed, "correct horse")).toMatch(/^backup_damaged/);
 }, 60_000);
 
+test("no other passphrase and no change opens an encrypted file", async () => {
+  // Deriving the key takes a second in a file that was written here. In this one it takes a millisecond, so that many places are tried.
+  const encrypter = new Encrypter();
+  encrypter.setPassphrase("correct horse");
+  encrypter.setScryptWorkFactor(2);
+  const bytes = Buffer.from(await encrypter.encrypt(readFileSync(await made(small))));
+  const changed = newFile();
+  const read = async (one: Buffer, passphrase = "correct horse") => {
+    writeFileSync(changed, one);
+    return refusal(changed, passphrase);
+  };
+  expect(await read(bytes)).toBe("was read");
+  expect(await read(bytes, "wrong horse")).toMatch(/^backup_locked/);
+  for (let at = 0; at < bytes.length; at += 11) {
+    const one = Buffer.from(bytes);
+    one[at]! ^= 1;
+    expect(await read(one), `byte ${at}`).toMatch(/^backup_(damaged|locked|unknown)/);
+    if (at % 2 === 0) expect(await read(bytes.subarray(0, at)), `cut at ${at}`).toMatch(/^backup_/);
+  }
+  expect(await read(bytes.subarray(0, -1))).toMatch(/^backup_damaged/);
+});
+
 /** A file as `writeContainer` writes it, with entries that it would not write. */
-async function forged(tar: Buffer): Promise<string> {
+const forged = (tar: Buffer): string =>
+  sealed(zstdCompressSync(tar, { params: { [constants.ZSTD_c_checksumFlag]: 1 } }));
+
+/** A file of compressed bytes with the seal that fits them. */
+function sealed(packed: Buffer): string {
   const file = newFile();
-  const packed = zstdCompressSync(tar, { params: { [constants.ZSTD_c_checksumFlag]: 1 } });
   const seal = Buffer.concat([
     Buffer.from([0x50, 0x2a, 0x4d, 0x18, 32, 0, 0, 0]),
     createHash("sha256").update(packed).digest(),
@@ -225,7 +240,7 @@ test.each<[string, Entry[], string]>([
     "backup_damaged: Something follows its manifest",
   ],
 ])("a file with %s is refused", async (_what, entries, why) => {
-  expect(await refusal(await forged(await tarOf(entries)))).toContain(why);
+  expect(await refusal(forged(await tarOf(entries)))).toContain(why);
 });
 
 test.each([
@@ -246,26 +261,25 @@ test.each([
   tar.fill(" ", at + 148, at + 156);
   const sum = tar.subarray(at, at + 512).reduce((total, byte) => total + byte, 0);
   tar.write(`${sum.toString(8).padStart(6, "0")}\0 `, at + 148, "latin1");
-  expect(await refusal(await forged(tar))).toBe("backup_damaged: The header of a part was changed.");
+  expect(await refusal(forged(tar))).toBe("backup_damaged: The header of a part was changed.");
 });
 
 test("a part that says it is larger than parts are is refused before it is held in memory", async () => {
   const tar = await tarOf([labelled, entry("spools/aaaa/000001", rows)]);
   const at = tar.indexOf("spools/aaaa");
   tar.write((limits.backupPartBytes + 1).toString(8).padStart(11, "0"), at + 124, "latin1");
-  expect(await refusal(await forged(tar))).toBe("backup_damaged: The header of a part was changed.");
+  expect(await refusal(forged(tar))).toBe("backup_damaged: The header of a part was changed.");
 });
 
 test("a file that expands without end is given up", async () => {
-  const file = newFile();
   async function* bomb(): AsyncGenerator<Entry> {
     yield labelled;
+    // 240 MiB of zeros pack to less than 50 kB.
     const body = Buffer.alloc(limits.backupPartBytes);
-    for (let part = 1; part <= 400; part++) yield entry(`tables/calls/${String(part).padStart(6, "0")}`, body);
+    for (let part = 1; part <= 60; part++) yield entry(`tables/calls/${String(part).padStart(6, "0")}`, body);
   }
   const packed = await buffer(Readable.from(packTar(bomb(), timeS)).pipe(createZstdCompress()));
-  writeFileSync(file, packed);
-  expect(await refusal(file)).toBe(
+  expect(await refusal(sealed(packed))).toBe(
     `backup_damaged: It expands to more than ${limits.backupExpandMost} times its size.`,
   );
 }, 30_000);
