@@ -8,15 +8,31 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { AxeBuilder } from "@axe-core/playwright";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { generateMachines } from "../examples/maintenance-inspector/readings.ts";
 import { startPlant, type Plant } from "../examples/maintenance-inspector/server.ts";
 import { readAgentFolder } from "../src/agents/folder.ts";
-import { chromiumPath, cutOff, sideways, startBrowser, views, visit } from "../src/console/testing/browser.ts";
+import {
+  chromiumPath,
+  cutOff,
+  findings,
+  sideways,
+  startBrowser,
+  views,
+  visit,
+} from "../src/console/testing/browser.ts";
 import { money, moneyParts } from "../src/console/format.ts";
-import type { Bill, BudgetResource, Call, CallDetail, Run, RunDetail, Status } from "../src/contract/index.ts";
+import type {
+  Bill,
+  BudgetResource,
+  Call,
+  CallDetail,
+  ModelRouteResource,
+  Run,
+  RunDetail,
+  Status,
+} from "../src/contract/index.ts";
 import { startInstance, type Instance } from "./setup/instance.ts";
 
 const example = fileURLToPath(new URL("../examples/maintenance-inspector", import.meta.url));
@@ -124,6 +140,8 @@ describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM 
     [`/calls/${call.id}`, "Where the time went"],
     ["/bill", "By agent"],
     ["/models", "Engines and prices"],
+    ["/routes", "No routes"],
+    ["/routes/set", "What follows a failed attempt"],
     ["/chat", `Talk with ${model}`],
     ["/access", "owner"],
     ["/access?tab=budgets", "No budgets"],
@@ -333,6 +351,33 @@ describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM 
     expect(visitor.complaints).toEqual([]);
   });
 
+  test("a route that is set gives a name to a model: a call of the name is served, until the route is removed", async () => {
+    await using visitor = await visit(browser, instance.address, desk, instance.key);
+    const { page } = visitor;
+    await page.goto("/console/routes");
+    await page.getByRole("link", { name: "Set a route" }).click();
+    await page.getByLabel("Name", { exact: true }).fill("claude-*");
+    await page.getByLabel("Served by").selectOption(model);
+    await page.getByLabel("Attempts at one model").fill("2");
+    await page.getByLabel("Answer identical calls once").check();
+    await page.getByRole("button", { name: "Set the route" }).click();
+    const row = page.getByRole("row").filter({ hasText: "claude-*" });
+    await row.getByText("identical calls of default share answers").waitFor();
+    const [route] = (await api<{ data: ModelRouteResource[] }>("/api/routes")).data;
+    const { project } = await api<Status>("/api/status");
+    const cache = { projects: [project.id] };
+    expect(route).toMatchObject({ model: "claude-*", serves: model, retry: { most: 2 }, cache });
+    const called = { model: "claude-any", messages: [{ role: "user", content: "Say yes." }], max_tokens: 2 };
+    const served = () => api<{ choices?: unknown[]; error?: { code: string } }>("/v1/chat/completions", called);
+    expect((await served()).choices).toHaveLength(1);
+    expect(await findings(page)).toEqual([]);
+    await row.getByRole("button", { name: "Remove the route of claude-*" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Remove" }).click();
+    await page.getByRole("heading", { name: "No routes" }).waitFor();
+    expect((await served()).error?.code).toBe("model_not_found");
+    expect(visitor.complaints).toEqual([]);
+  });
+
   test("Connect: the lines that it shows make a call, and the light turns green with it", async () => {
     await using visitor = await visit(browser, instance.address, desk, instance.key);
     const { page } = visitor;
@@ -448,11 +493,4 @@ async function shown(page: Page, text: string): Promise<void> {
   } catch {
     throw new Error(`${page.url()} does not show "${text}" but: ${await page.locator("body").innerText()}`);
   }
-}
-
-/** What axe finds, in one line each; its legacy mode is enough for a document without frames, and twice as fast. */
-async function findings(page: Page, rules?: string[]): Promise<string[]> {
-  const axe = new AxeBuilder({ page }).setLegacyMode(true);
-  const { violations } = await (rules === undefined ? axe : axe.withRules(rules)).analyze();
-  return violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html.slice(0, 160)).join(" | ")}`);
 }

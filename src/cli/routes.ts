@@ -43,6 +43,7 @@ export function registerRoutes(program: Command, context: Context): void {
       { title: "served by", value: (row) => row.serves ?? "itself" },
       { title: "then", value: (row) => row.fallbacks?.join(", ") ?? "-" },
       { title: "retries", value: retriesText },
+      { title: "answers", value: answersText },
       { title: "shared in", value: (row) => row.cache?.projects.join(", ") ?? "-" },
     ]))
       terminal.print(line);
@@ -157,6 +158,15 @@ function hedgeOf({ hedgeAfterMs, hedgeShare }: SetOptions): ModelRouteSet["hedge
       hint: "Give both: --hedge-after-ms 800 --hedge-share 0.05.",
     });
   return afterMs === undefined ? undefined : { after_ms: afterMs, share };
+}
+
+/** What is said of silent and broken answers, and of the marks of prompts. */
+function answersText({ hedge, continues, marks }: ModelRouteResource): string {
+  const words: string[] = [];
+  if (hedge) words.push(`second attempt after ${hedge.after_ms} ms`);
+  if (continues === false) words.push("not continued");
+  if (marks) words.push("prompts marked");
+  return words.join(", ") || "-";
 }
 
 function retriesText({ retry }: ModelRouteResource): string {

@@ -154,6 +154,13 @@ export const definitions = {
     formula: "memory.total_rss_bytes",
     query: "GET /api/status",
   },
+  clients_fit: {
+    name: "Coding agents",
+    meaning:
+      "Whether the longest context of the model's endpoints holds what a coding agent sends before any work: its instructions, its tools and room for an answer. Measured with the agents themselves.",
+    formula: "deployments[].clients: fits where needs_tokens ≤ context_tokens",
+    query: "GET /api/status",
+  },
   budget_left: {
     name: "Left",
     meaning:

@@ -17,6 +17,8 @@ import { RunsScreen } from "./screens/runs.tsx";
 import { RunScreen } from "./screens/run.tsx";
 import { BillScreen } from "./screens/bill.tsx";
 import { ModelsScreen } from "./screens/models.tsx";
+import { RoutesScreen } from "./screens/routes.tsx";
+import { SetRouteScreen } from "./screens/setRoute.tsx";
 import { ChatScreen } from "./screens/chat.tsx";
 import { AccessScreen, accessTabs, type AccessTab } from "./screens/access.tsx";
 import { ConnectScreen } from "./screens/connect.tsx";
@@ -107,6 +109,14 @@ const bill = createRoute({
     set({ range: oneOf(raw["range"], billRanges), sort: text(raw["sort"]) }),
 });
 const models = createRoute({ getParentRoute: () => root, path: "/models", component: ModelsScreen });
+const routes = createRoute({ getParentRoute: () => root, path: "/routes", component: RoutesScreen });
+const setRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/routes/set",
+  component: SetRouteScreen,
+  /** `name`: the name whose route is shown; a new one where absent. */
+  validateSearch: (raw: Raw): { name?: string } => set({ name: text(raw["name"]) }),
+});
 const chat = createRoute({
   getParentRoute: () => root,
   path: "/chat",
@@ -139,6 +149,8 @@ export const router = createRouter({
     run,
     bill,
     models,
+    routes,
+    setRoute,
     chat,
     access,
     connect,

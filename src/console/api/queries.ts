@@ -11,6 +11,7 @@ import type {
   EngineResource,
   KeyResource,
   LimitResource,
+  ModelRouteResource,
   Overview,
   Proofs,
   Run,
@@ -111,6 +112,11 @@ export const searchQuery = (text: string) =>
 export const enginesQuery = queryOptions({
   queryKey: ["engines"],
   queryFn: async ({ signal }) => (await getJson<Page<EngineResource>>("/api/engines?limit=200", { signal })).data,
+});
+
+export const routesQuery = queryOptions({
+  queryKey: ["routes"],
+  queryFn: async ({ signal }) => (await getJson<Page<ModelRouteResource>>("/api/routes", { signal })).data,
 });
 
 export const keysQuery = queryOptions({

@@ -8,6 +8,7 @@ import {
   ChipIcon,
   ConnectIcon,
   OverviewIcon,
+  RoutesIcon,
   RunsIcon,
 } from "../ui/icons.tsx";
 
@@ -18,6 +19,7 @@ export const places = [
   { to: "/runs", label: "Runs", icon: RunsIcon, key: "r" },
   { to: "/calls", label: "Calls", icon: CallsIcon, key: "c" },
   { to: "/models", label: "Models and chips", icon: ChipIcon, key: "m" },
+  { to: "/routes", label: "Routes", icon: RoutesIcon, key: "u" },
   { to: "/chat", label: "Chat", icon: ChatIcon, key: "t" },
   { to: "/bill", label: "Bill", icon: BillIcon, key: "b" },
   { to: "/access", label: "Access", icon: AccessIcon, key: "k" },

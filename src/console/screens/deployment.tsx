@@ -48,9 +48,10 @@ export function Deployment({
           {deployment.error}
         </p>
       )}
+      <Clients of={deployment.clients ?? []} />
       {disk === undefined && !sums ? null : (
         <div className="deployment">
-          {sums ? <PromptTokens of={endpoints} label="Prompt tokens of all endpoints" /> : null}
+          {sums ? <PromptTokens of={endpoints} label="Prompt tokens of all endpoints" heading="h3" /> : null}
           {disk === undefined ? null : (
             <div className="measure">
               <h3>
@@ -98,6 +99,28 @@ export function Deployment({
         </p>
       )}
     </section>
+  );
+}
+
+/** Which coding agents the context holds. Empty until an endpoint has said its context. */
+function Clients({ of }: { of: NonNullable<DeploymentStatus["clients"]> }) {
+  if (of.length === 0) return null;
+  return (
+    <dl className="deployment-clients">
+      <dt>
+        <FigureName of="clients_fit" />
+      </dt>
+      <dd>
+        <ul>
+          {of.map(({ name, needs_tokens: needs, fits }) => (
+            <li key={name} data-tip={`${name} needs a context of ${full(needs)} tokens`}>
+              <StateMark state={fits ? "ready" : "waiting"} label={name} word={fits ? "fits" : "does not fit"} />
+              {fits ? null : <span className="muted num"> needs {compact(needs)}</span>}
+            </li>
+          ))}
+        </ul>
+      </dd>
+    </dl>
   );
 }
 

@@ -57,14 +57,23 @@ export function EndpointCard({ endpoint, address }: { endpoint: EndpointStatus; 
           />
         </div>
       )}
-      <PromptTokens of={[endpoint]} label="Prompt tokens so far" />
+      <PromptTokens of={[endpoint]} label="Prompt tokens so far" heading="h4" />
       {endpoint.sequences === undefined ? null : <Sequences endpoint={endpoint} />}
     </li>
   );
 }
 
 /** The sources of the prompt tokens of these endpoints. Empty when no endpoint reports them. */
-export function PromptTokens({ of, label }: { of: EndpointStatus[]; label: string }) {
+export function PromptTokens({
+  of,
+  label,
+  heading: Heading,
+}: {
+  of: EndpointStatus[];
+  label: string;
+  /** By the headings around it. */
+  heading: "h3" | "h4";
+}) {
   const totals = of.flatMap((endpoint) => endpoint.totals ?? []);
   if (totals.length === 0) return null;
   const sum = (pick: (each: (typeof totals)[number]) => number) => totals.reduce((all, each) => all + pick(each), 0);
@@ -72,12 +81,12 @@ export function PromptTokens({ of, label }: { of: EndpointStatus[]; label: strin
   const part = (name: string, value: number, tone: string) => ({ label: name, value, tone, text: compact(value) });
   return (
     <div className="measure">
-      <h4>
+      <Heading>
         <FigureName of="cached_share" label={label} />
         <span className="num" data-tip={full(prompt)}>
           {compact(prompt)}
         </span>
-      </h4>
+      </Heading>
       <PartsBar
         label="Prompt tokens by origin"
         parts={[

@@ -9,6 +9,7 @@ import type {
   EngineResource,
   KeyResource,
   LimitResource,
+  ModelRouteResource,
   RunDetail,
   Status,
 } from "../../contract/index.ts";
@@ -17,7 +18,7 @@ import { minute, hour, day, currency, embedded, remote, idOf, iso } from "./fixt
 import { agentsAt, countRuns } from "./fixtureAgents.ts";
 import { makeCall } from "./fixtureCalls.ts";
 import { makeRun } from "./fixtureRuns.ts";
-import { enginesAt, statusAt } from "./fixtureStatus.ts";
+import { enginesAt, routesAt, statusAt } from "./fixtureStatus.ts";
 
 export interface Fixture {
   now: number;
@@ -30,6 +31,7 @@ export interface Fixture {
   budgets: BudgetResource[];
   limits: LimitResource[];
   engines: EngineResource[];
+  routes: ModelRouteResource[];
 }
 
 /** Makes the instance as it stands at `now` (milliseconds since 1970). `calls` is the number of calls outside runs. */
@@ -113,6 +115,7 @@ export function makeFixture(options: { seed?: number; now?: number; calls?: numb
     budgets: budgetsOf(calls, keys, agents, now),
     limits: limitsOf(keys),
     engines: enginesAt(now),
+    routes: routesAt(now),
   };
 }
 

@@ -1,5 +1,11 @@
 // The fixture's status page: its components, its two deployments with their endpoints, and its engines with prices.
-import type { ComponentStatus, EndpointStatus, EngineResource, Status } from "../../contract/index.ts";
+import type {
+  ComponentStatus,
+  EndpointStatus,
+  EngineResource,
+  ModelRouteResource,
+  Status,
+} from "../../contract/index.ts";
 import type { Random } from "./random.ts";
 import { day, hour, currency, embedded, remote, cards, idOf, iso } from "./fixtureWords.ts";
 
@@ -37,6 +43,7 @@ export function statusAt(random: Random, now: number, started: number): Status {
         engine: "embedded",
         state: "ready",
         placement: "two-tier",
+        clients: clientsOf(8_192),
         disk: { used_bytes: 1_311_000_000, budget_bytes: 4_000_000_000, files: 61 },
         endpoints: [
           workerAt(random, now, { name: "worker-0", role: "prefill", running: 1, idle: 1, share: 0.7 }),
@@ -47,6 +54,7 @@ export function statusAt(random: Random, now: number, started: number): Status {
         name: remote,
         engine: "openai",
         state: "partial",
+        clients: clientsOf(131_072),
         endpoints: [
           { endpoint: `${remote}-0`, role: "both", state: "ready", context_tokens: 131_072, running: 1 },
           {
@@ -67,6 +75,14 @@ export function statusAt(random: Random, now: number, started: number): Status {
     role: "owner",
   };
 }
+
+/** Coding agents, as an instance knows them, and whether a context holds each. */
+const clientsOf = (context: number) =>
+  [
+    { name: "Claude Code", needs_tokens: 14_500 },
+    { name: "Codex", needs_tokens: 10_500 },
+    { name: "OpenCode", needs_tokens: 12_500 },
+  ].map((client) => ({ ...client, fits: client.needs_tokens <= context }));
 
 interface WorkerWords {
   name: string;
@@ -152,5 +168,20 @@ export function enginesAt(now: number): EngineResource[] {
       price: price(remote),
       created_at: iso(now - 19 * day),
     },
+  ];
+}
+
+/** By name, as the API lists them. */
+export function routesAt(now: number): ModelRouteResource[] {
+  return [
+    { model: "claude-*", serves: remote, fallbacks: [embedded], marks: "auto", updated_at: iso(now - 5 * day) },
+    {
+      model: embedded,
+      retry: { most: 2, wait_most_ms: 5_000 },
+      continues: false,
+      cache: { projects: ["prj_1"], keep_seconds: 3_600 },
+      updated_at: iso(now - 3 * day),
+    },
+    { model: remote, hedge: { after_ms: 800, share: 0.05 }, updated_at: iso(now - 2 * hour) },
   ];
 }

@@ -90,6 +90,15 @@ export const routes: Record<string, Handler> = {
     fixture.budgets = fixture.budgets.filter((each) => each.id !== name);
     return undefined;
   },
+  "GET routes": ({ fixture }) => whole(schemas.modelRoute, fixture.routes),
+  "PUT routes": setRoute,
+  "DELETE routes": ({ fixture, name }) => {
+    fixture.routes = fixture.routes.filter(({ model }) => model !== name);
+    return {
+      schema: z.object({ model: z.string(), deleted: z.literal(true) }),
+      value: { model: name, deleted: true },
+    };
+  },
   "GET limits": ({ fixture, query }) => ({ schema: schemas.pageOf(schemas.limit), value: page(fixture.limits, query) }),
   "PUT limits": setLimit,
   "DELETE limits": ({ fixture, name }) => {
@@ -191,6 +200,13 @@ async function setBudget({ fixture, body }: Asked): Promise<Answered> {
   };
   fixture.budgets = [...fixture.budgets.filter((each) => each !== old), set];
   return { schema: schemas.budget, value: set };
+}
+
+async function setRoute({ fixture, body }: Asked): Promise<Answered> {
+  const set = { ...schemas.modelRouteSet.parse(await body()), updated_at: new Date().toISOString() };
+  const others = fixture.routes.filter(({ model }) => model !== set.model);
+  fixture.routes = [...others, set].toSorted((a, b) => (a.model < b.model ? -1 : 1));
+  return { schema: schemas.modelRoute, value: set };
 }
 
 async function setLimit({ fixture, body }: Asked): Promise<Answered> {

@@ -21,7 +21,7 @@ describe.skipIf(chromiumPath === undefined)("states of the console, in Chromium 
     beforeAll(async () => {
       const fixture = makeFixture({ calls: 0, runs: 0 });
       server = await startFixtureServer({
-        fixture: { ...fixture, calls: [], runs: [], agents: [], budgets: [], limits: [] },
+        fixture: { ...fixture, calls: [], runs: [], agents: [], budgets: [], limits: [], routes: [] },
       });
     });
     afterAll(() => server?.close());
@@ -34,6 +34,7 @@ describe.skipIf(chromiumPath === undefined)("states of the console, in Chromium 
       ["/bill", "npm run demo"],
       ["/access?tab=budgets", "npx lineshaft budgets set"],
       ["/access?tab=limits", "npx lineshaft limits set"],
+      ["/routes", "npx lineshaft routes set"],
     ])("%s says how to get the first one", async (path, command) => {
       await using visitor = await visit(browser, server.url, desk, fixtureKey);
       await visitor.page.goto(`/console${path}`);

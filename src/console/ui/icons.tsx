@@ -32,6 +32,7 @@ export {
   Square as StopIcon,
   Sun as SunIcon,
   TriangleAlert as WarnIcon,
+  Waypoints as RoutesIcon,
   Wrench as ToolIcon,
   X as CloseIcon,
 } from "lucide-react";

@@ -93,15 +93,31 @@ const tones: Record<string, Tone> = {
   partial: "warn",
   leaving: "idle",
   off: "idle",
+  // Of batches.
+  validating: "idle",
+  in_progress: "live",
+  cancelling: "warn",
+  expired: "warn",
 };
 const toneOf = (state: string): Tone => tones[state] ?? "idle";
 
-export function StateMark({ state, label, tip }: { state: string; label?: ReactNode; tip?: string | undefined }) {
+/** `word`: what a screen reader says after the label; the state where absent. */
+export function StateMark({
+  state,
+  label,
+  tip,
+  word = state,
+}: {
+  state: string;
+  label?: ReactNode;
+  tip?: string | undefined;
+  word?: string;
+}) {
   return (
     <span className={`state ${toneOf(state)}`} data-tip={tip}>
       <i className="dot" aria-hidden="true" />
       {label ?? state}
-      {label === undefined ? null : <span className="spoken"> {state}</span>}
+      {label === undefined ? null : <span className="spoken"> {word}</span>}
     </span>
   );
 }
