@@ -212,6 +212,23 @@ describe("an answer that breaks off is continued", () => {
   });
 });
 
+test("an attempt to go on that sends garbage is in the usage that the client reads, as it is in the bill", async () => {
+  const made = await pair({ number: 3 });
+  let asked = 0;
+  const garbage: Script = { raw: { contentType: "text/event-stream", body: "data: <html>\n\n" } };
+  for (const engine of made)
+    engine.decide = (request) => (isContinuing(request) ? (asked++ === 0 ? garbage : rest) : broken);
+  const chunks = chunksOf(await chat());
+  expect(textOf(chunks)).toBe("Once upon a time.");
+  const { call, attempts, ways } = await billed();
+  expect(ways).toEqual(["first failed", "continued failed", "continued completed"]);
+  expect(Number(attempts[1]!["prompt_tokens"])).toBeGreaterThan(0);
+  const { usage } = chunks.findLast(({ usage }) => usage)!;
+  expect([usage.prompt_tokens, usage.completion_tokens].map(BigInt)).toEqual(
+    [call["prompt_tokens"], call["output_tokens"]].map(BigInt),
+  );
+});
+
 test("a client that goes while another endpoint is asked to go on ends that attempt too", async () => {
   const made = await pair({ then: { ...rest, wait: new Promise(() => {}) } });
   const client = new AbortController();

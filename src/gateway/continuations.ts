@@ -3,6 +3,7 @@
 import { continuedBody, EngineError } from "../engines/index.ts";
 import type { RegisteredEndpoint, Shape } from "../engines/index.ts";
 import { LineshaftError } from "../errors/index.ts";
+import type { Logger } from "../telemetry/index.ts";
 import { answersAsked } from "./admission.ts";
 import type { Attempts } from "./attempt.ts";
 import { Candidates, RequestShapes } from "./candidates.ts";
@@ -21,10 +22,12 @@ const goneOnWith: ReadonlySet<Shape> = new Set(["chat", "completions", "messages
 export class Continuations {
   readonly #steps: Steps;
   readonly #attempts: Attempts;
+  readonly #log: Logger;
 
-  constructor({ steps, attempts }: { steps: Steps; attempts: Attempts }) {
+  constructor({ steps, attempts, log }: { steps: Steps; attempts: Attempts; log: Logger }) {
     this.#steps = steps;
     this.#attempts = attempts;
+    this.#log = log;
   }
 
   /** Whether what passes of this stream is worth keeping, because another endpoint might continue it. */
@@ -57,6 +60,11 @@ export class Continuations {
         if (begun.streams) return begun;
       } catch (error) {
         if (call.signal.aborted) throw whyAborted(call.signal);
+        if (!(error instanceof EngineError) && !(error instanceof LineshaftError))
+          this.#log.error(
+            { call: call.id, err: (error as Error).stack },
+            "a continuation failed for an unforeseen reason",
+          );
         // A budget that pays for no more, say: the client is told of the break.
         if (call.isUnsettled || !attempt || !(error instanceof EngineError)) return undefined;
         setBusy(attempt.placement.endpoint, error);

@@ -1,11 +1,12 @@
 // What of an answer can be continued, which failures are followed by a continuation, and where two engines' texts meet.
 import { describe, expect, test } from "vitest";
+import { Memory } from "../bounded/memory.ts";
 import { EngineError, type AnswerDelta } from "../engines/index.ts";
 import { isBreak, joining, Passed } from "./continuing.ts";
 import { limits } from "./limits.ts";
 
 const passed = (...deltas: AnswerDelta[]): string | undefined => {
-  const all = new Passed();
+  const all = new Passed(new Memory(1e9).open());
   for (const delta of deltas) all.add([delta]);
   return all.text;
 };
@@ -29,10 +30,25 @@ describe("what has passed", () => {
     expect(passed({ index: 0, text: "a" }, { index: 0, ...of }, { index: 0, text: "c" })).toBeUndefined();
   });
 
+  test("is counted while it is kept, and is given up where it cannot be used or memory is full", () => {
+    const memory = new Memory(20);
+    const all = new Passed(memory.open());
+    all.add([{ index: 0, text: "abcd" }]);
+    expect(memory.sum).toBe(8);
+    all.add([{ index: 0, reasoning: "hm" }]);
+    all.add([{ index: 0, text: "abcd" }]);
+    expect([memory.sum, all.text]).toEqual([0, undefined]);
+    const long = new Passed(memory.open());
+    long.add([{ index: 0, text: "0123456789" }]);
+    expect(long.text).toBe("0123456789");
+    long.add([{ index: 0, text: "x" }]);
+    expect([memory.sum, long.text]).toEqual([0, undefined]);
+  });
+
   test("is bounded", () => {
     const long = "x".repeat(limits.continuedCharactersMost);
     expect(passed({ index: 0, text: long })).toBe(long);
-    expect(passed({ index: 0, text: `${long}x` }, { index: 0, text: "x" })).toBeUndefined();
+    expect(passed({ index: 0, text: long }, { index: 0, text: "x" })).toBeUndefined();
   });
 });
 

@@ -1,7 +1,9 @@
 // Whether an answer that broke off in mid-stream can be continued by another endpoint. What its client has must be plain text, because that is all
 // that an engine can be given as the beginning of its answer. A thought, a call of a tool or an item of one API is not continued, nor is
 // an answer that had ended.
+import type { Held } from "../bounded/index.ts";
 import type { AnswerDelta } from "../engines/index.ts";
+import { LineshaftError } from "../errors/index.ts";
 import { limits } from "./limits.ts";
 import { classOf } from "./scheduling/faults.ts";
 
@@ -13,16 +15,46 @@ export interface Beginning {
   readonly outputTokens: number;
 }
 
-/** What has passed of one answer, as far as the answer can be continued. */
+/**
+ * What has passed of one answer, as far as the answer can be continued. It counts what it keeps in `buffered`. Where memory is full it keeps
+ * nothing more: an answer goes on without the chance of a continuation.
+ */
 export class Passed {
+  readonly #buffered: Held;
   #text: string | undefined = "";
 
+  constructor(buffered: Held) {
+    this.#buffered = buffered;
+  }
+
   add(deltas: readonly AnswerDelta[]): void {
+    if (this.#text === undefined) return;
     for (const delta of deltas) {
-      if (this.#text === undefined) return;
-      if (!isPlain(delta) || this.#text.length > limits.continuedCharactersMost) this.#text = undefined;
-      else this.#text += delta.text ?? "";
+      const { text = "" } = delta;
+      if (
+        !isPlain(delta) ||
+        this.#text.length + text.length > limits.continuedCharactersMost ||
+        !this.#hasRoomFor(text)
+      )
+        return this.#drop();
+      this.#text += text;
     }
+  }
+
+  /** Counts the text, in memory two bytes a character; false where memory is full. */
+  #hasRoomFor(text: string): boolean {
+    try {
+      this.#buffered.add("answers", 2 * text.length, false);
+      return true;
+    } catch (error) {
+      if (error instanceof LineshaftError && error.code === "memory_full") return false;
+      throw error;
+    }
+  }
+
+  #drop(): void {
+    this.#buffered.count("answers", -2 * (this.#text?.length ?? 0));
+    this.#text = undefined;
   }
 
   /** The text; undefined where something else has passed as well, or the answer has ended. */

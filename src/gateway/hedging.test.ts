@@ -2,10 +2,12 @@
 // the attempts, the record and the ledger have one sum.
 import { expect, test } from "vitest";
 import type { Engine } from "../engines/index.ts";
+import type { RateCard } from "../ledger/index.ts";
 import { createEngine } from "../engines/kinds.ts";
 import { scriptedEngine, type Script, type ScriptedEngine } from "../engines/testing.ts";
 import type { ModelRoute } from "./modelRoutes.ts";
-import { memoryGateway, type MemoryGateway } from "./testing/memoryGateway.ts";
+import { busyFor } from "./scheduling/busy.ts";
+import { card, memoryGateway, type MemoryGateway } from "./testing/memoryGateway.ts";
 
 interface Twins extends AsyncDisposable {
   at: MemoryGateway;
@@ -24,17 +26,20 @@ async function twins({
   route = { hedge },
   owner = "sglang",
   as = (engine) => engine,
+  cardOf = () => card,
 }: {
   first: Script;
   then?: Script;
   route?: ModelRoute;
   owner?: string;
   as?: (engine: Engine) => Engine;
+  cardOf?: () => RateCard;
 }): Promise<Twins> {
   const open = (url: string) => as(createEngine("openai", { url, model: "scripted" }));
   const at = await memoryGateway({
     owner,
     open,
+    cardOf,
     routes: { of: (_organisation, model) => ({ model, route }), aliases: () => [] },
   });
   const other = await scriptedEngine({}, ["scripted"], 0, { routes: {}, card: { owned_by: owner } });
@@ -207,4 +212,56 @@ test("there is no second attempt where its money has to be waited for", async ()
   await new Promise((resolve) => setTimeout(resolve, 100));
   slow.resolve();
   expect(await outcome).toMatchObject({ text: "Hello, world.", ways: ["first completed -"] });
+});
+
+test("a second attempt whose money has to be waited for is none of the attempts at the model", async () => {
+  const slow = Promise.withResolvers<void>();
+  await using two = await twins({
+    first: { wait: slow.promise, fail: { status: 500 } },
+    route: { hedge, retry: { most: 2 } },
+  });
+  // One hold of 546 prompt tokens and 4 of output, and no second one.
+  two.at.ledger.limitNano = 2_500n;
+  const outcome = outcomeOf(two, { max_tokens: 4 });
+  await expect.poll(two.seen, { interval: 1 }).toBe(1);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  slow.resolve();
+  const { text, ways, attempts } = await outcome;
+  expect(text).toBe("Hello, world.");
+  expect(ways).toEqual([expect.stringContaining("first failed"), "retry completed -"]);
+  expect(attempts.map(({ number }) => number)).toEqual([1, 2]);
+});
+
+test("an unforeseen error of the second attempt leaves the call to the first", async () => {
+  const slow = Promise.withResolvers<void>();
+  let asked = 0;
+  await using two = await twins({
+    first: { wait: slow.promise },
+    // The price of the call, and of its first attempt, are known.
+    cardOf: () => {
+      if (++asked === 3) throw new TypeError("unforeseen");
+      return card;
+    },
+  });
+  const outcome = outcomeOf(two);
+  await expect.poll(() => asked, { interval: 1 }).toBe(3);
+  slow.resolve();
+  expect(await outcome).toMatchObject({ text: "Hello, world.", ways: ["first completed -"] });
+});
+
+test("an endpoint that asks for a pause is left alone though the second attempt served the call", async () => {
+  const failed = Promise.withResolvers<void>();
+  const answered = Promise.withResolvers<void>();
+  await using two = await twins({
+    first: { wait: failed.promise, fail: { status: 429, headers: { "retry-after": "30" } } },
+    then: { wait: answered.promise },
+  });
+  const outcome = outcomeOf(two);
+  await expect.poll(two.seen, { interval: 1 }).toBe(2);
+  failed.resolve();
+  await expect.poll(() => two.at.ledger.settlements.length, { interval: 1 }).toBe(1);
+  answered.resolve();
+  const { attempts } = await outcome;
+  const [busy] = two.at.engines.list("org_test").filter(({ endpoint }) => endpoint === attempts[0].engine);
+  expect(busyFor(busy!)).toBeGreaterThan(0);
 });

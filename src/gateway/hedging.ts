@@ -8,6 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { EngineError } from "../engines/index.ts";
 import type { RegisteredEndpoint } from "../engines/index.ts";
 import { LineshaftError } from "../errors/index.ts";
+import type { Logger } from "../telemetry/index.ts";
 import { isStoppable } from "./admission.ts";
 import type { Attempts } from "./attempt.ts";
 import { Candidates, RequestShapes } from "./candidates.ts";
@@ -19,6 +20,7 @@ import { busyFor, setBusy } from "./scheduling/busy.ts";
 import type { Dispatcher } from "./scheduling/dispatcher.ts";
 import type { Soon } from "./soon.ts";
 import type { AttemptState, Begun, CallState, Step } from "./state.ts";
+import type { Tries } from "./tries.ts";
 
 type Hedge = NonNullable<ModelRoute["hedge"]>;
 
@@ -39,10 +41,12 @@ export class Hedging {
   readonly #attempts: Attempts;
   readonly #dispatcher: Dispatcher;
   readonly #placing: Placing;
+  readonly #log: Logger;
   /** By organisation and model. Only routes of owners make one, and their number is bounded. */
   readonly #windows = new Map<string, HedgeWindow>();
 
-  constructor(rooms: { attempts: Attempts; dispatcher: Dispatcher }, placing: Placing) {
+  constructor(rooms: { attempts: Attempts; dispatcher: Dispatcher; log: Logger }, placing: Placing) {
+    this.#log = rooms.log;
     this.#attempts = rooms.attempts;
     this.#dispatcher = rooms.dispatcher;
     this.#placing = placing;
@@ -50,7 +54,7 @@ export class Hedging {
 
   /**
    * Opens the attempt, and a second one where the first is silent for too long. Throws what ended the first where neither begins; both have
-   * ended then. `number`: that of the second attempt, which is counted where it is made.
+   * ended then. `tries` counts the second attempt where it is made.
    */
   async open(
     call: CallState,
@@ -58,7 +62,7 @@ export class Hedging {
     step: Step,
     { afterMs, share }: Hedge,
     elsewhere: (() => boolean) | undefined,
-    number: () => number,
+    tries: Pick<Tries, "attempted" | "givenUp">,
   ): Promise<Begun> {
     const window = this.#windowOf(call);
     const place = window.begun();
@@ -66,13 +70,12 @@ export class Hedging {
     const isSilent = await silentFor(afterMs, first);
     const candidates = isSilent && window.allows(share) ? this.#others(call, attempt, step) : undefined;
     if (!candidates) return begunOf(await first.outcome);
-    const second = await this.#second(
-      call,
-      first,
-      { ...step, ...candidates, why: "hedge", beside: attempt.id },
-      number,
-    );
-    if (!second) return begunOf(await first.outcome);
+    const besides: Step = { ...step, ...candidates, why: "hedge", beside: attempt.id };
+    const second = await this.#second(call, first, besides, tries.attempted());
+    if (!second) {
+      tries.givenUp();
+      return begunOf(await first.outcome);
+    }
     window.hedged(place);
     return this.#raced(call, first, second, step);
   }
@@ -82,6 +85,7 @@ export class Hedging {
     const orOther = async (one: Opened, other: Opened) => {
       const outcome = await one.outcome;
       if (outcome.begun) return { outcome, loser: other };
+      if (outcome.error instanceof EngineError) setBusy(one.attempt.placement.endpoint, outcome.error);
       return { outcome: await other.outcome, loser: one };
     };
     const { outcome, loser } = await Promise.race([orOther(first, second), orOther(second, first)]);
@@ -99,18 +103,18 @@ export class Hedging {
       });
       return outcome.begun;
     }
-    const [one, other] = await Promise.all([first.outcome, second.outcome]);
     if (call.signal.aborted) throw whyAborted(call.signal);
-    const { endpoint } = second.attempt.placement;
-    step.tried.add(endpoint.endpoint);
-    if (other.error instanceof EngineError) setBusy(endpoint, other.error);
-    throw one.error;
+    step.tried.add(second.attempt.placement.endpoint.endpoint);
+    throw (await first.outcome).error;
   }
 
-  /** The second attempt, sent; undefined where it has no place at once, or the first has begun or failed meanwhile. */
-  async #second(call: CallState, first: Opened, step: Step, number: () => number): Promise<Opened | undefined> {
+  /**
+   * The second attempt, sent; undefined where it has no place at once, or the first has begun or failed meanwhile. It never throws, because
+   * the first attempt is under way, whatever goes wrong with the second.
+   */
+  async #second(call: CallState, first: Opened, step: Step, number: number): Promise<Opened | undefined> {
     const own = stoppable(call);
-    const placing = (async () => this.#placing.placed(own.call, step, number(), undefined))();
+    const placing = (async () => this.#placing.placed(own.call, step, number, undefined))();
     const giveUp = new AbortController();
     const over = Promise.race([
       first.outcome,
@@ -125,8 +129,12 @@ export class Hedging {
       this.#attempts.giveUp(call, late);
       return undefined;
     } catch (error) {
-      if (error instanceof LineshaftError) return undefined;
-      throw error;
+      if (!(error instanceof LineshaftError))
+        this.#log.error(
+          { call: call.id, err: (error as Error).stack },
+          "a second attempt failed for an unforeseen reason",
+        );
+      return undefined;
     } finally {
       giveUp.abort();
     }

@@ -118,11 +118,12 @@ class Pipeline {
       engines: dependencies.engines,
       ledger,
       alarms,
+      log,
       dispatcher: this.dispatcher,
       attempts: this.#attempts,
       prompts: this.prompts,
     });
-    const continuations = new Continuations({ steps: this.#steps, attempts: this.#attempts });
+    const continuations = new Continuations({ steps: this.#steps, attempts: this.#attempts, log });
     this.#serving = { attempts: this.#attempts, continuations };
     this.#routes = dependencies.routes;
     this.#limiter = dependencies.limiter;

@@ -71,7 +71,7 @@ export class Relay implements AsyncIterableIterator<AnswerChunk, undefined> {
     this.#served = served;
     this.#stream = new PaidStream(begun, call);
     this.#gatherer = call.check && new OutputGatherer();
-    this.#passedText = served.goOn && new Passed();
+    this.#passedText = served.goOn && new Passed(call.buffered);
     this.#wantsUsage = call.request.asked.streamUsage;
     // A client that has gone ends the attempt now, also while nothing is read.
     call.signal.addEventListener("abort", this.#onAbort, { once: true });
@@ -153,10 +153,7 @@ export class Relay implements AsyncIterableIterator<AnswerChunk, undefined> {
       this.#gatherer.add(chunk);
     }
     if (this.#continued) return this.#joined(chunk, this.#continued);
-    if (this.#passedText) {
-      this.#call.buffered.add("answers", 2 * chunk.characters, false);
-      this.#passedText.add(chunk.deltas);
-    }
+    this.#passedText?.add(chunk.deltas);
     if (!chunk.reportsUsage) return (this.#last = chunk);
     this.#report = chunk;
     if (chunk.deltas.length === 0) return undefined;
@@ -171,9 +168,8 @@ export class Relay implements AsyncIterableIterator<AnswerChunk, undefined> {
   }
 
   /** A chunk of an attempt that goes on with the answer, in the frame of the first stream. */
-  #joined({ deltas, characters }: EngineChunk, { wire, join }: { wire: WireObject; join: (text: string) => string }) {
+  #joined({ deltas }: EngineChunk, { wire, join }: { wire: WireObject; join: (text: string) => string }) {
     const written = deltas.map((delta): AnswerDelta => (delta.text ? { ...delta, text: join(delta.text) } : delta));
-    this.#call.buffered.add("answers", 2 * characters, false);
     this.#passedText?.add(written);
     return written.every(saysNothing) ? undefined : { deltas: written, wire, altered: true };
   }

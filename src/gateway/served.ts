@@ -1,6 +1,7 @@
 // What a relay asks of the call that it serves: the end of its attempts, and another attempt where its stream broke off.
 import type { Usage } from "../engines/index.ts";
 import type { Attempts } from "./attempt.ts";
+import type { AttemptRecord } from "./calls/record.ts";
 import type { Continuations } from "./continuations.ts";
 import type { ModelRoute } from "./modelRoutes.ts";
 import type { Served } from "./relay.ts";
@@ -16,6 +17,8 @@ export function servedBy(
 ): Served {
   /** Attempts that broke off, and what each was settled for. */
   const broken = new Map<BegunStream, EndedAttempt>();
+  /** What attempts that were to go on with the answer have used, and gave nothing of it. */
+  const used: Usage[] = [];
   const goOn: Served["goOn"] = async (stream, text, failure) => {
     const { attempt, answer } = stream;
     const ended = await attempts.end(call, attempt, { outcome: "failed", answer, failure });
@@ -24,7 +27,12 @@ export function servedBy(
     if (call.isUnsettled) return undefined;
     const outputTokens = [...broken.values()].reduce((sum, one) => sum + one.usage.outputTokens, 0);
     if (outputTokens >= attempt.outputLimit + (attempt.beginning?.outputTokens ?? 0)) return undefined;
-    return continuations.next(call, attempt, { text: text.trimEnd(), outputTokens });
+    const from = call.attempts.length;
+    try {
+      return await continuations.next(call, attempt, { text: text.trimEnd(), outputTokens });
+    } finally {
+      for (const one of call.attempts.slice(from)) used.push(usageOf(one));
+    }
   };
   return {
     async end(stream, { outcome, failure, finishReason, cut }) {
@@ -39,6 +47,14 @@ export function servedBy(
       return ended;
     },
     goOn: continuations.isPossible(call, begun, route) ? goOn : undefined,
-    before: (): Usage[] => [...broken.values()].map(({ usage }) => usage),
+    before: (): Usage[] => [...[...broken.values()].map(({ usage }) => usage), ...used],
   };
 }
+
+const usageOf = ({ promptTokens, cachedTokens, outputTokens }: AttemptRecord): Usage => ({
+  promptTokens,
+  cachedTokens,
+  outputTokens,
+  reasoningTokens: 0,
+  source: "engine",
+});

@@ -8,7 +8,7 @@ import { LineshaftError } from "../errors/index.ts";
 import { assertAuthorised } from "../governance/index.ts";
 import { batchCard, type RateCard } from "../ledger/index.ts";
 import { attemptsMost } from "../scheduler/index.ts";
-import type { Alarms } from "../telemetry/index.ts";
+import type { Alarms, Logger } from "../telemetry/index.ts";
 import type { Attempts } from "./attempt.ts";
 import { Candidates, RequestShapes } from "./candidates.ts";
 import { Hedging } from "./hedging.ts";
@@ -30,6 +30,7 @@ interface Rooms {
   engines: EngineRegistry;
   ledger: Pick<GatewayLedger, "currentRateCard">;
   alarms: Alarms;
+  log: Logger;
   dispatcher: Dispatcher;
   attempts: Attempts;
   prompts: PromptReader;
@@ -106,7 +107,7 @@ export class Steps {
         const elsewhere = this.#elsewhere(call, attempt, step, tries);
         const isHedged = hedge && call.request.asked.stream && attempt.number === 1;
         const begun = await (isHedged
-          ? this.#hedging.open(call, attempt, step, hedge, elsewhere, () => tries.attempted())
+          ? this.#hedging.open(call, attempt, step, hedge, elsewhere, tries)
           : this.#rooms.attempts.open(call, attempt, elsewhere));
         this.#usedUp.answered(begun.attempt.placement.endpoint);
         return begun;

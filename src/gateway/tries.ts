@@ -48,7 +48,7 @@ export type Next =
 
 const end: Next = { do: "end" };
 
-/** The attempts of one call. `attempted` counts one, and `next` says what follows when it has failed. */
+/** The attempts of one call. `attempted` counts one, and `next` says what follows when one has failed. */
 export class Tries {
   readonly #policy: TriesPolicy;
   readonly #fallbacks: string[];
@@ -73,6 +73,12 @@ export class Tries {
   attempted(): number {
     this.#atModel++;
     return ++this.#inAll;
+  }
+
+  /** Takes back the count of the newest attempt, which was not made after all. */
+  givenUp(): void {
+    this.#atModel--;
+    this.#inAll--;
   }
 
   next(failed: Failed): Next {
