@@ -4,6 +4,7 @@ import { z } from "@hono/zod-openapi";
 import { batchCreate, batchObject, fileObject, fileUpload } from "../contract/index.ts";
 import { batchQuestions } from "../gateway/batches/batchRoutes.ts";
 import { fileQuestions } from "../gateway/batches/fileRoutes.ts";
+import { messageBatchQuestions } from "../gateway/batches/messageRoutes.ts";
 import { registerQuestions } from "./docsResponses.ts";
 import type { ApiEnv } from "./helpers.ts";
 
@@ -18,6 +19,13 @@ const summaries: Readonly<Record<string, string>> = {
   "GET /v1/batches": "Batches of the project, newest first",
   "GET /v1/batches/{batch}": "A batch",
   "POST /v1/batches/{batch}/cancel": "Begin no further request of a batch",
+  "POST /v1/messages/batches":
+    "Serve messages within 24 hours, at batch prices: `requests` of `custom_id` and `params`",
+  "GET /v1/messages/batches": "Batches of messages of the project, newest first",
+  "GET /v1/messages/batches/{batch}": "A batch of messages",
+  "POST /v1/messages/batches/{batch}/cancel": "Begin no further request of a batch of messages",
+  "GET /v1/messages/batches/{batch}/results": "The results of a batch that has ended, one JSON object a line",
+  "DELETE /v1/messages/batches/{batch}": "Delete a batch that has ended, with its results",
 };
 
 const listOf = (item: z.ZodType) =>
@@ -54,5 +62,7 @@ const shapes = {
 };
 
 /** Adds them to the document. */
-export const registerBatchApi = (app: OpenAPIHono<ApiEnv>): void =>
-  registerQuestions(app, [...fileQuestions, ...batchQuestions], summaries, shapes);
+export function registerBatchApi(app: OpenAPIHono<ApiEnv>): void {
+  registerQuestions(app, [...fileQuestions, ...batchQuestions], summaries, { shapes });
+  registerQuestions(app, messageBatchQuestions, summaries, { whose: "Anthropic's" });
+}

@@ -44,7 +44,10 @@ export function registerQuestions(
   app: OpenAPIHono<ApiEnv>,
   questions: readonly Question[],
   does: Readonly<Record<string, string>>,
-  shapes: Readonly<Record<string, QuestionShape>> = {},
+  {
+    shapes = {},
+    whose = "OpenAI's",
+  }: { shapes?: Readonly<Record<string, QuestionShape>>; whose?: "OpenAI's" | "Anthropic's" } = {},
 ): void {
   for (const { method, path, action, takes } of questions) {
     const { query, body, answer = anyObject, answerType = "application/json" } = shapes[`${method} ${path}`] ?? {};
@@ -54,17 +57,17 @@ export function registerQuestions(
       method: method.toLowerCase() as "get" | "post" | "delete",
       path,
       "x-lineshaft-action": action,
-      tags: ["Models (OpenAI's shapes)"],
+      tags: [`Models (${whose} shapes)`],
       summary: does[`${method} ${path}`] ?? path,
       request: {
         params: z.object(Object.fromEntries(names.map((name) => [name, z.string()]))),
         ...(query && { query }),
-        ...((body !== undefined || takes === "form") && {
+        ...((body !== undefined || takes !== undefined) && {
           body: { required: true, content: { [bodyType]: { schema: body ?? anyObject } } },
         }),
       },
       responses: {
-        200: { description: "In OpenAI's shape", content: { [answerType]: { schema: answer } } },
+        200: { description: `In ${whose} shape`, content: { [answerType]: { schema: answer } } },
         401: { description: "No key, or one that is not known" },
         404: { description: "The project has none of that id" },
       },

@@ -2,6 +2,8 @@
 export const limits = {
   /** A request's body on /v1; a million tokens of text fit. Its depth and number of values are the protocol's (gateway/limits.ts). */
   bodyBytes: 32 * 1024 * 1024,
+  /** JSON values of a body that holds the requests of a batch. */
+  requestsValues: 4_000_000,
   /** A body on /api: the largest is an agent's manifest with its examples. */
   apiBodyBytes: 4 * 1024 * 1024,
   /** Depth and number of the values in a JSON body on /api; a run's input of a megabyte fits in the usual case. */

@@ -120,6 +120,12 @@ test("results of a batch that is under way are not there yet", async () => {
 test("cancel names the batch", async () => {
   await using cli = await testCli(instance([batch]));
   expect((await cli.run(["batches", "cancel", "latest"])).stdout).toBe("Batch batch_01a is cancelling.\n");
+  await using ofMessages = await testCli(
+    instance([{ ...batch, id: "msgbatch_01a", input_file: null }], ["cancelling"]),
+  );
+  const said = await ofMessages.run(["batches", "cancel", "msgbatch_01a"]);
+  expect(said.stdout).toBe("Batch msgbatch_01a is cancelling.\n");
+  expect(ofMessages.requests.map(({ url }) => url)).toContain("/v1/messages/batches/msgbatch_01a/cancel");
   await using none = await testCli(instance([]));
   expect((await none.run(["batches", "cancel", "latest"])).stderr).toContain("There is no batch yet");
 });

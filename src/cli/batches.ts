@@ -25,7 +25,7 @@ const statuses: BatchResource["status"][] = [
   "cancelling",
   "cancelled",
 ];
-const endpoints = ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings"];
+const endpoints = ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings", "/v1/messages"];
 /** How often a batch that is followed is looked at. */
 const lookMs = 1_000;
 /** The newest batches that are searched for the beginning of an id. */
@@ -49,10 +49,17 @@ export function registerBatches(program: Command, context: Context): void {
   }).action(async (written: string, options: { json?: boolean }) => {
     const client = context.client();
     const { id } = await findBatch(client, written);
-    const cancelled = await client.post<BatchObject>(`/v1/batches/${id}/cancel`, {});
+    const cancelled = await cancel(client, id);
     if (options.json) return context.terminal.printJson(cancelled);
     context.terminal.print(`Batch ${id} is ${cancelled.status}.`);
   });
+}
+
+/** Each API cancels the batches that it made. */
+async function cancel(client: Client, id: string): Promise<BatchObject | BatchResource> {
+  if (!id.startsWith("msgbatch_")) return client.post<BatchObject>(`/v1/batches/${id}/cancel`, {});
+  await client.post(`/v1/messages/batches/${id}/cancel`, {});
+  return client.get<BatchResource>(`/api/batches/${id}`);
 }
 
 function registerRead(batches: Command, context: Context): void {

@@ -77,7 +77,13 @@ export const batchObject = z.object({
 });
 
 /** Endpoints whose calls a batch may hold. */
-export const batchEndpoints = ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings"] as const;
+export const batchEndpoints = [
+  "/v1/chat/completions",
+  "/v1/completions",
+  "/v1/responses",
+  "/v1/embeddings",
+  "/v1/messages",
+] as const;
 
 /** The body of `POST /v1/batches`. */
 export const batchCreate = z.object({
@@ -102,7 +108,7 @@ export const batch = z.object({
   failed: z.number().int().describe("Lines that ended with an error, and those that the batch ended without"),
   price_nano: nano.describe("What its calls have cost until now"),
   currency: z.string(),
-  input_file: z.string(),
+  input_file: z.string().nullable().describe("Null for a batch of messages, whose requests came in one body"),
   output_file: z.string().nullable(),
   error_file: z.string().nullable(),
   problems: z.array(batchProblem).describe("What is wrong with its input file; at most 50"),

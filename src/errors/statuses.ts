@@ -8,6 +8,7 @@ export const statuses: Readonly<Record<string, number>> = {
   api_not_spoken: 400,
   attestation_own_run: 403,
   batch_ended: 409,
+  batch_not_ended: 400,
   batch_unpriced: 400,
   bodies_held: 429,
   body_encoded: 415,

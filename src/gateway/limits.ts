@@ -135,6 +135,7 @@ export const limits = {
   /** Items of one page of a list. */
   listedItems: 20,
   listedItemsMost: 100,
+  messageBatchesListed: 1_000,
   /** Files of a project: how many, their bytes together and each, and the pieces that they are stored in. */
   filesMost: 1_000,
   projectFileBytes: 4 * 1024 ** 3,

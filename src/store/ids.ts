@@ -25,7 +25,8 @@ export type IdPrefix =
   | "conv"
   | "item"
   | "file"
-  | "batch";
+  | "batch"
+  | "msgbatch";
 
 /** Crockford's alphabet: no letters that look like digits. */
 const alphabet = "0123456789abcdefghjkmnpqrstvwxyz";

@@ -80,6 +80,21 @@ describe.each(table)("%s over %s", (program, api) => {
   });
 });
 
+test("Anthropic's client makes batches, reads their results, and lists, cancels and deletes them", async () => {
+  const said = await understood("messageBatches.mjs", {});
+  const none = { canceled: 0, expired: 0 };
+  expect(said).toMatchObject({
+    made: { status: "in_progress", counts: { processing: 3, succeeded: 0, errored: 0, ...none } },
+    counts: { processing: 0, succeeded: 2, errored: 1, ...none },
+    results: { fruit: "I read: Name a fruit.", metal: "I read: Name a metal.", nothing: "not_found_error" },
+    cancelled: 409,
+    deleted: "message_batch_deleted",
+    gone: 404,
+    refused: { status: 400, message: expect.stringContaining("requests[1].custom_id") },
+  });
+  expect(said["listed"]).toEqual(said["expected"]);
+});
+
 test("openai and ai understand embeddings, as floats and as base64", async () => {
   const before = (await world.callsOf(vectors.MODEL)).length;
   const said = await understood("vectors.mjs", vectors);

@@ -242,6 +242,13 @@ export const protocolJson: JsonBounds = {
   numbers: protocolLimits.bodyNumbers,
 };
 
+/** Bounds of JSON in a body with many requests, each of which is read alone within those above. */
+export const requestsJson: JsonBounds = {
+  depth: protocolLimits.bodyDepth + 3,
+  values: limits.requestsValues,
+  numbers: limits.requestsValues,
+};
+
 /** Text of a large body as a value; the event loop has its turns before and after. Throws 400. */
 export async function parseLarge(text: string): Promise<unknown> {
   await nextTurn();

@@ -16,7 +16,7 @@ import type { Gateway } from "../../gateway/types.ts";
 import { protocolOf, routeOf, servedRoutes, type Route } from "../../gateway/protocols/registry.ts";
 import type { Protocol, Question, Reply } from "../../gateway/protocols/types.ts";
 import { authenticate } from "./authenticate.ts";
-import { BodyBudget, type HeldBody } from "./bodies.ts";
+import { BodyBudget, readBody, requestsJson, type HeldBody } from "./bodies.ts";
 import { answeredAtEdge } from "./edge.ts";
 import { readForm } from "./form.ts";
 import { explained, sendError, sendJson } from "./respond.ts";
@@ -138,7 +138,7 @@ async function serveProtocol(
     const { question, names } = route;
     const { organisation, project } = principal;
     assertAuthorised(principal, question.action, { organisation, project });
-    if (question.takes === "form" && dependencies.storage?.full) throw storageFull();
+    if (question.takes !== undefined && dependencies.storage?.full) throw storageFull();
     const held = bodies.open(principal.key);
     try {
       const gone = goneSignal(response);
@@ -151,7 +151,7 @@ async function serveProtocol(
         names: decodedNames(names),
         query: new URLSearchParams(query),
         headers: request.headers,
-        json: await jsonOf(question, request, held),
+        ...(await bodyOf(question, request, held)),
         form: (onFile) => readForm(request, onFile),
         signal: AbortSignal.any([gone, dependencies.gateway.closing]),
         count: (bytes) => held.add(bytes),
@@ -185,7 +185,8 @@ async function sendReply(response: ServerResponse, reply: Exclude<Reply, Events>
     headers.push(...Object.entries(reply.headers ?? {}).flat());
     return sendJson(response, 200, JSON.stringify(reply.json), headers);
   }
-  headers.push("content-type", "application/octet-stream", "content-length", String(reply.length));
+  headers.push("content-type", reply.type ?? "application/octet-stream");
+  if (reply.length !== undefined) headers.push("content-length", String(reply.length));
   // A name may hold anything: RFC 8187.
   headers.push("content-disposition", `attachment; filename*=UTF-8''${encodeURIComponent(reply.name)}`);
   response.writeHead(200, headers);
@@ -193,12 +194,19 @@ async function sendReply(response: ServerResponse, reply: Exclude<Reply, Events>
   await pipeline(Readable.from(reply.bytes), response).catch(() => response.destroy());
 }
 
-/** The body of a question, parsed; it is counted until it was read. Undefined where there is none, and for a form. */
-async function jsonOf({ method, takes }: Question, request: IncomingMessage, held: HeldBody): Promise<unknown> {
-  if (method !== "POST" || takes === "form") return undefined;
+/** The body of a question; it is counted until the question was answered. Nothing where there is none, and for a form. */
+async function bodyOf(
+  { method, takes }: Question,
+  request: IncomingMessage,
+  held: HeldBody,
+): Promise<{ json: unknown; text: string | undefined }> {
+  const none = { json: undefined, text: undefined };
+  if (method !== "POST" || takes === "form") return none;
   const bytes = Number(request.headers["content-length"] ?? 0);
-  if (bytes === 0 && request.headers["transfer-encoding"] === undefined) return undefined;
-  return (await readJson(request, held)).json;
+  if (bytes === 0 && request.headers["transfer-encoding"] === undefined) return none;
+  if (takes !== "requests") return { json: (await readJson(request, held)).json, text: undefined };
+  const { text } = await readBody(request, { mostBytes: limits.bodyBytes, json: requestsJson, held });
+  return { json: undefined, text };
 }
 
 function decodePath(text: string): string;

@@ -17,7 +17,7 @@ export function batchResource(of: Batch, priceNano: bigint, currency: string): B
     failed: of.failed,
     price_nano: priceNano.toString(),
     currency,
-    input_file: of.inputFile,
+    input_file: of.inputFile || null,
     output_file: of.outputFile ?? null,
     error_file: of.errorFile ?? null,
     problems: [...of.problems],

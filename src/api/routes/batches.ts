@@ -1,4 +1,5 @@
-// Batches with their price: newest first, by cursor. They are made and cancelled by OpenAI's Batch API (/v1/batches).
+// Batches with their price: newest first, by cursor. They are made and cancelled by OpenAI's Batch API (/v1/batches)
+// and by Anthropic's (/v1/messages/batches).
 import { createRoute, z } from "@hono/zod-openapi";
 import { batch, batchStatus, idText, pageFields, pageOf, strict } from "../../contract/index.ts";
 import { priceOfBatches } from "../../gateway/index.ts";

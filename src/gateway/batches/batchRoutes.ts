@@ -7,7 +7,7 @@ import { ownerOf } from "../responses/state.ts";
 import { labelsOf } from "../responses/labels.ts";
 import { fileNotFound } from "./fileRoutes.ts";
 import { keptSeconds, pageOf, pageWish, secondsOf } from "./pages.ts";
-import type { Batch } from "./store.ts";
+import type { Batch, BatchApi } from "./store.ts";
 
 type Json = Record<string, unknown>;
 
@@ -22,7 +22,7 @@ export const batchQuestions: readonly Question[] = [
 ];
 
 /** Calls that a batch may hold. */
-const endpoints = ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings"];
+const endpoints = ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings", "/v1/messages"];
 const members = ["input_file_id", "endpoint", "completion_window", "metadata", "output_expires_after"];
 
 async function create({ batches, principal, json }: Questioned): Promise<Reply> {
@@ -53,29 +53,38 @@ function bodyOf(json: unknown): Json {
 
 async function listBatches({ batches, principal, query }: Questioned): Promise<Reply> {
   const wish = pageWish(query, limits.listedItemsMost);
-  return { json: pageOf((await batches.batches.list(principal.project, wish)).map(shown), wish) };
+  return { json: pageOf((await batches.batches.list(principal.project, { ...wish, api: "batch" })).map(shown), wish) };
 }
 
-async function getBatch({ batches, principal, names }: Questioned): Promise<Reply> {
+async function getBatch(asked: Questioned): Promise<Reply> {
+  return { json: shown(await foundBatch("batch", asked)) };
+}
+
+/** The batch that a path names. Throws 404 where the project has none of that id that this API made. */
+export async function foundBatch(api: BatchApi, { batches, principal, names }: Questioned): Promise<Batch> {
   const id = names["batch"]!;
-  const found = await batches.batches.get(principal.project, id);
+  const found = id.startsWith(`${api}_`) ? await batches.batches.get(principal.project, id) : undefined;
   if (!found) throw batchNotFound(id);
-  return { json: shown(found) };
+  return found;
 }
 
 async function cancel(asked: Questioned): Promise<Reply> {
-  const id = asked.names["batch"]!;
+  return { json: shown(await cancelled("batch", asked)) };
+}
+
+/** The batch that a path names, with no further line begun. Throws 409 where it has ended. */
+export async function cancelled(api: BatchApi, asked: Questioned): Promise<Batch> {
+  const { id } = await foundBatch(api, asked);
   const { principal, batches } = asked;
-  const cancelled = await batches.batches.cancel(principal.project, id);
-  if (cancelled) return { json: shown(cancelled) };
-  const found = await batches.batches.get(principal.project, id);
-  if (!found) throw batchNotFound(id);
+  const isCancelled = await batches.batches.cancel(principal.project, id);
+  if (isCancelled) return isCancelled;
+  const found = await foundBatch(api, asked);
   // Cancelling twice changes nothing.
-  if (found.status === "cancelling") return { json: shown(found) };
+  if (found.status === "cancelling") return found;
   throw new LineshaftError({
     code: "batch_ended",
     message: `The batch ${id} has ended: it is ${found.status}.`,
-    hint: "Read its results from `output_file_id` and `error_file_id`.",
+    hint: "Read its results.",
   });
 }
 
@@ -106,10 +115,10 @@ const batchNotFound = (id: string): LineshaftError =>
   new LineshaftError({
     code: "not_found",
     message: `There is no batch ${JSON.stringify(id.slice(0, 100))}. It may be another project's, or have ended long ago.`,
-    hint: "List them with GET /v1/batches.",
+    hint: "List those that there are.",
   });
 
-const tooManyBatches = (): LineshaftError =>
+export const tooManyBatches = (): LineshaftError =>
   new LineshaftError({
     code: "too_many_batches",
     message: `A project has at most ${limits.openBatchesMost} batches under way. Wait until one has ended.`,

@@ -13,6 +13,8 @@ import { keepResponse } from "../responses/keeping.ts";
 import { ownerOf, type ResponsesState } from "../responses/state.ts";
 import type { AnswerChunk, Gateway } from "../types.ts";
 import type { ClaimedLine, LineStore } from "./lineStore.ts";
+import { outputLine, unservedLine } from "./outputLines.ts";
+import type { Batch } from "./store.ts";
 
 /** Memory that a byte of a line takes while it is served: the text, its bytes and what was parsed. */
 const heldPerByte = 3;
@@ -33,11 +35,11 @@ interface LineParts {
 /** Serves a line to its end, or gives it back. Throws where the database does not answer; then the line stands as it did. */
 export async function serveLine(
   line: ClaimedLine,
-  { endpoint, principal }: { endpoint: string; principal: Principal },
+  { batch, principal }: { batch: Pick<Batch, "id" | "endpoint" | "metadata">; principal: Principal },
   parts: LineParts,
 ): Promise<void> {
   const { lines } = parts;
-  const { protocol, call } = routeOf("POST", endpoint)!;
+  const { protocol, call } = routeOf("POST", batch.endpoint)!;
   const id = newId("call");
   const requestId = newId("req");
   const held = processMemory.open();
@@ -53,7 +55,7 @@ export async function serveLine(
     const json = JSON.parse(line.body) as Record<string, unknown>;
     if (json["stream"] === true)
       throw invalidValue("stream", "A request of a batch cannot stream: leave `stream` out.");
-    const final = await answered({ line, json, endpoint, principal, id, protocol, route: call! }, parts, write);
+    const final = await answered({ line, json, batch, principal, id, protocol, route: call! }, parts, write);
     if (written === undefined) await write(final);
     else if (written !== final) await lines.correct(line, outputLine(line, { status: 200, requestId, body: final }));
   } catch (error) {
@@ -69,7 +71,7 @@ async function answered(
   of: {
     line: ClaimedLine;
     json: Record<string, unknown>;
-    endpoint: string;
+    batch: Pick<Batch, "id" | "endpoint" | "metadata">;
     principal: Principal;
     id: string;
     protocol: Protocol;
@@ -78,7 +80,7 @@ async function answered(
   { gateway, stored }: LineParts,
   write: (body: string) => Promise<void>,
 ): Promise<string> {
-  const { line, json, protocol, principal, id } = of;
+  const { line, json, protocol, principal, id, batch } = of;
   const { body: text } = line;
   const owner = ownerOf(principal);
   const held = processMemory.open();
@@ -87,9 +89,9 @@ async function answered(
     const asked = protocol.decode({
       route: of.route,
       model: undefined,
-      path: of.endpoint,
+      path: batch.endpoint,
       query: new URLSearchParams(),
-      headers: {},
+      headers: headersOf(batch),
       bytes: Buffer.from(text),
       text,
       json,
@@ -107,6 +109,10 @@ async function answered(
     if (earlier) await earlier.release?.();
   }
 }
+
+/** Headers of the request that made a batch of Anthropic's API belong to each of its lines. */
+const headersOf = ({ id, metadata }: Pick<Batch, "id" | "metadata">): Record<string, string> =>
+  id.startsWith("msgbatch_") ? (metadata as Record<string, string>) : {};
 
 /** A line whose call failed: it is tried again later, or has ended with the error. */
 async function ended(
@@ -153,34 +159,6 @@ const neverBetter = new Set([
   "engine_auth_failed",
   "engine_model_missing",
 ]);
-
-/** A line of the output or the error file. Line feeds can stand between the values of a body only, where a space says the same. */
-const outputLine = (
-  { project: _project, number, batch, customId }: ClaimedLine,
-  { status, requestId, body }: { status: number; requestId: string; body: string },
-): string =>
-  `{"id":${JSON.stringify(lineId(batch, number))},"custom_id":${JSON.stringify(customId)},"response":{"status_code":${status},"request_id":"${requestId}","body":${body.replaceAll(/[\r\n]+/g, " ")}},"error":null}`;
-
-/** A line of the error file for a request that was not served. */
-export const unservedLine = (
-  { batch, number, customId }: Pick<ClaimedLine, "batch" | "number" | "customId">,
-  code: string,
-): string =>
-  JSON.stringify({
-    id: lineId(batch, number),
-    custom_id: customId,
-    response: null,
-    error: { code, message: whyUnserved[code] ?? "This request was not served." },
-  });
-
-const whyUnserved: Readonly<Record<string, string>> = {
-  batch_expired: "This request could not be served before the completion window was over.",
-  batch_cancelled: "The batch was cancelled before this request was served.",
-  key_revoked: "The key that made the batch was revoked before this request was served.",
-  process_ended: `The process that served this request ended, ${limits.lineTriesMost} times.`,
-};
-
-const lineId = (batch: string, number: number): string => `batch_req_${batch.slice(batch.indexOf("_") + 1)}_${number}`;
 
 /** Whether an error is that of a line that was taken, as the gateway passes it on. */
 const isTaken = (error: unknown): boolean =>

@@ -23,9 +23,14 @@ const newline = 0x0a;
 
 /** Cuts bytes into lines. A line that is longer than it may be is answered as undefined, and its bytes are dropped. */
 export class LineCutter {
+  readonly #mostBytes: number;
   #rest: Buffer[] = [];
   #length = 0;
   #isTooLong = false;
+
+  constructor(mostBytes: number = limits.batchLineBytes) {
+    this.#mostBytes = mostBytes;
+  }
 
   *push(bytes: Buffer): Generator<string | undefined, void> {
     for (let from = 0; from < bytes.length;) {
@@ -44,7 +49,7 @@ export class LineCutter {
 
   #add(piece: Buffer): void {
     this.#length += piece.length;
-    if (this.#length > limits.batchLineBytes) {
+    if (this.#length > this.#mostBytes) {
       this.#isTooLong = true;
       this.#rest = [];
       this.#length = 0;
@@ -133,7 +138,8 @@ export class LineReader {
   }
 }
 
-function parsedLine(text: string): Record<string, unknown> | undefined {
+/** Text of a JSON object within the bounds of bodies; undefined for any other. */
+export function parsedLine(text: string): Record<string, unknown> | undefined {
   try {
     new JsonMeter({ depth: limits.bodyDepth, values: limits.bodyValues, numbers: limits.bodyNumbers }).push(
       Buffer.from(text),

@@ -3,8 +3,8 @@
 import { nextTurn } from "../../bounded/index.ts";
 import type { Queryable } from "../../store/index.ts";
 import type { FileStore, FileWriter } from "./files.ts";
-import { unservedLine } from "./line.ts";
 import type { LineStore } from "./lineStore.ts";
+import { unservedLine } from "./outputLines.ts";
 import type { Batch, BatchStatus, BatchStore } from "./store.ts";
 
 /** The state of a batch that has ended for a reason of its own. */

@@ -14,8 +14,9 @@ import { limits } from "../limits.ts";
 import type { ResponsesState } from "../responses/state.ts";
 import type { Gateway } from "../types.ts";
 import { FileStore } from "./files.ts";
-import { serveLine, unservedLine } from "./line.ts";
+import { serveLine } from "./line.ts";
 import { writeOutput } from "./output.ts";
+import { unservedLine } from "./outputLines.ts";
 import { LineStore, type ClaimedLine } from "./lineStore.ts";
 import { BatchStore, type Batch, type BatchEvent } from "./store.ts";
 import { validated } from "./validation.ts";
@@ -33,7 +34,7 @@ interface Rooms {
 export class Batches {
   readonly files: FileStore;
   readonly batches: BatchStore;
-  readonly #lines: LineStore;
+  readonly lines: LineStore;
   readonly #rooms: Rooms;
   /** The name under which this process takes lines. */
   readonly #process = randomUUID();
@@ -52,7 +53,7 @@ export class Batches {
     this.#rooms = rooms;
     this.files = new FileStore(rooms);
     this.batches = new BatchStore(rooms);
-    this.#lines = new LineStore(rooms);
+    this.lines = new LineStore(rooms);
     this.batches.onChange = (batch) => {
       this.#tell(batch);
       void this.#tick();
@@ -84,7 +85,7 @@ export class Batches {
   }
 
   async #beat(): Promise<void> {
-    if (this.#serving > 0) await this.#lines.beat(this.#process);
+    if (this.#serving > 0) await this.lines.beat(this.#process);
   }
 
   /** One at a time; one that is asked for meanwhile follows. */
@@ -129,7 +130,7 @@ export class Batches {
   #background(batch: Batch): void {
     if (this.#busy.has(batch.id)) return;
     this.#busy.add(batch.id);
-    const stores = { files: this.files, batches: this.batches, lines: this.#lines };
+    const stores = { files: this.files, batches: this.batches, lines: this.lines };
     const work = batch.status === "validating" ? validated(batch, stores) : writeOutput(batch, stores);
     const over = work.then(async (hasChanged) => {
       if (!hasChanged) return;
@@ -159,7 +160,7 @@ export class Batches {
         // The next time it is another batch's turn.
         this.#open.delete(batch.id);
         const most = Math.min(limits.linesTaken, limits.linesAtOnce - this.#serving);
-        const lines = await this.#lines.claim(batch, this.#process, most);
+        const lines = await this.lines.claim(batch, this.#process, most);
         for (const line of lines) void this.#serve(batch, line);
         if (lines.length > 0) this.#open.set(batch.id, batch);
         else this.#background(batch);
@@ -175,9 +176,9 @@ export class Batches {
     try {
       const principal = this.#principals.get(batch.id);
       if (line.triesBefore >= limits.lineTriesMost)
-        await this.#lines.settle(line, "", { isDone: false, text: unservedLine(line, "process_ended") });
-      else if (principal) await serveLine(line, { endpoint: batch.endpoint, principal }, this.#parts);
-      else await this.#lines.release(line, { afterMs: 0, isTry: false });
+        await this.lines.settle(line, "", { isDone: false, text: unservedLine(line, "process_ended") });
+      else if (principal) await serveLine(line, { batch, principal }, this.#parts);
+      else await this.lines.release(line, { afterMs: 0, isTry: false });
     } catch (error) {
       // The line stands as it is, and is taken again when this process has not said for a while that it serves it.
       this.#warn(error, "A line of a batch could not be served");
@@ -189,7 +190,7 @@ export class Batches {
 
   get #parts() {
     const { gateway, stored } = this.#rooms;
-    return { gateway, stored, lines: this.#lines };
+    return { gateway, stored, lines: this.lines };
   }
 
   #logged(work: Promise<void>, what: string): void {

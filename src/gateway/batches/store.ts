@@ -30,10 +30,13 @@ export interface Batch extends Owner {
   status: BatchStatus;
   /** Why it ends before all its lines were served. */
   ends: string | undefined;
+  /** Labels of its owner's; of a batch of Anthropic's API the headers that belong to its requests. */
   metadata: Record<string, unknown> | undefined;
   total: number;
   completed: number;
+  /** Those that were not served included. */
   failed: number;
+  unserved: number;
   /** Seconds since 1970, by the name of the member that says them. */
   times: Readonly<Record<string, number>>;
   problems: readonly BatchProblem[];
@@ -58,6 +61,7 @@ interface BatchRow {
   total: number;
   completed: number;
   failed: number;
+  unserved: number;
   times: Record<string, number>;
   errors: BatchProblem[] | null;
   output_kept_seconds: number | null;
@@ -70,6 +74,12 @@ export interface BatchEvent {
   type: "batch";
   batch: Pick<Batch, "id" | "status">;
 }
+
+/** What a new batch is to be. */
+type BatchWish = Pick<Batch, "endpoint" | "inputFile" | "metadata" | "outputKeptSeconds">;
+
+/** The two APIs by which batches are made; each shows its own alone. */
+export type BatchApi = "batch" | "msgbatch";
 
 /** Of a batch by its project and id. */
 export type BatchName = Pick<Batch, "project" | "id">;
@@ -84,18 +94,42 @@ export class BatchStore {
   }
 
   /** Undefined where the project has as many batches under way as it may. */
-  async create(
+  async create(owner: Owner, wish: BatchWish): Promise<Batch | undefined> {
+    const made = await this.#insert("batch", owner, wish, this.#db);
+    return made && this.#changed(made);
+  }
+
+  /**
+   * Creates a batch whose requests are here already: `addLines` writes them and answers their number, all in one transaction. Undefined
+   * where the project has as many batches under way as it may.
+   */
+  async createWith(
     owner: Owner,
-    wish: Pick<Batch, "endpoint" | "inputFile" | "metadata" | "outputKeptSeconds">,
+    wish: Omit<BatchWish, "inputFile">,
+    addLines: (batch: Batch, client: Queryable) => Promise<number>,
   ): Promise<Batch | undefined> {
-    const { rows } = await this.#db.query<BatchRow>(
+    const made = await this.#db.transaction(
+      async (client) => {
+        const inserted = await this.#insert("msgbatch", owner, { ...wish, inputFile: "" }, client);
+        if (!inserted) return undefined;
+        const total = await addLines(inserted, client);
+        await this.begin(inserted, total, client);
+        return { ...inserted, status: "in_progress" as const, total };
+      },
+      { boundMs: limits.batchWrittenMs },
+    );
+    return made && this.#changed(made);
+  }
+
+  async #insert(api: BatchApi, owner: Owner, wish: BatchWish, client: Queryable): Promise<Batch | undefined> {
+    const { rows } = await client.query<BatchRow>(
       `insert into batches (project, id, organisation, key, endpoint, input_file, status, metadata, output_kept_seconds, expires_at)
        select $1, $2, $3, $4, $5, $6, 'validating', $7, $8, now() + make_interval(secs => $9)
         where (select count(*) from batches where project = $1 and status in ('validating', 'in_progress', 'cancelling')) < $10
        returning *`,
       [
         owner.project,
-        newId("batch"),
+        newId(api),
         owner.organisation,
         owner.key,
         wish.endpoint,
@@ -106,7 +140,7 @@ export class BatchStore {
         limits.openBatchesMost,
       ],
     );
-    return rows[0] && this.#changed(batchOf(rows[0]));
+    return rows[0] && batchOf(rows[0]);
   }
 
   async get(project: string, id: string): Promise<Batch | undefined> {
@@ -117,16 +151,24 @@ export class BatchStore {
     return rows[0] && batchOf(rows[0]);
   }
 
-  /** Newest first; one more than `limit` where there are more. */
+  /** Newest first unless `ascending`, of both APIs unless one is named; one more than `limit` where there are more. */
   async list(
     project: string,
-    { after, limit, status }: Pick<PageWish, "after" | "limit"> & { status?: BatchStatus | undefined },
+    {
+      after,
+      limit,
+      ascending = false,
+      api,
+      status,
+    }: Pick<PageWish, "after" | "limit"> & { ascending?: boolean; api?: BatchApi; status?: BatchStatus | undefined },
   ): Promise<Batch[]> {
+    const [compare, order] = ascending ? [">", "asc"] : ["<", "desc"];
     const { rows } = await this.#db.query<BatchRow>(
       `select * from batches
-        where project = $1 and ($2::text is null or id < $2) and ($3::text is null or status = $3)
-        order by id desc limit $4`,
-      [project, after ?? null, status ?? null, limit + 1],
+        where project = $1 and ($2::text is null or id ${compare} $2) and ($3::text is null or status = $3)
+          and ($4::text is null or starts_with(id, $4))
+        order by id ${order} limit $5`,
+      [project, after ?? null, status ?? null, api === undefined ? null : `${api}_`, limit + 1],
     );
     return rows.map(batchOf);
   }
@@ -226,11 +268,25 @@ export class BatchStore {
   ): Promise<void> {
     await client.query("delete from batch_lines where project = $1 and batch = $2", [project, id]);
     await client.query(
-      `update batches set status = $3, failed = failed + $4, output_file = $5, error_file = $6,
+      `update batches set status = $3, failed = failed + $4, unserved = $4, output_file = $5, error_file = $6,
               times = times || ${moment("finalizing_at")} || ${moment(`${status}_at`)}
         where project = $1 and id = $2`,
       [project, id, status, unserved, outputFile ?? null, errorFile ?? null],
     );
+  }
+
+  /** Removes a batch that has ended, with the files that it wrote. False where the project has none of that id that has ended. */
+  async remove(project: string, id: string): Promise<boolean> {
+    const { rows } = await this.#db.query(
+      `with gone as (
+         delete from batches where project = $1 and id = $2 and status in ('failed', 'completed', 'expired', 'cancelled')
+         returning project, output_file, error_file),
+       files_gone as (
+         delete from files f using gone where f.project = gone.project and f.id in (gone.output_file, gone.error_file))
+       select from gone`,
+      [project, id],
+    );
+    return rows.length === 1;
   }
 
   /** Removes batches that ended as long ago as a file is kept. */
@@ -261,6 +317,7 @@ const batchOf = (row: BatchRow): Batch => ({
   total: row.total,
   completed: row.completed,
   failed: row.failed,
+  unserved: row.unserved,
   times: row.times,
   problems: row.errors ?? [],
   outputKeptSeconds: row.output_kept_seconds ?? limits.fileKeptSeconds,

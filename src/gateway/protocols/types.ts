@@ -10,6 +10,7 @@ import type { LineshaftError } from "../../errors/index.ts";
 import type { EngineRegistry, Shape } from "../../engines/index.ts";
 import type { Action, Principal } from "../../governance/index.ts";
 import type { FileStore } from "../batches/files.ts";
+import type { LineStore } from "../batches/lineStore.ts";
 import type { BatchStore } from "../batches/store.ts";
 import type { ModelCall } from "../modelCall.ts";
 import type { ResponsesState } from "../responses/state.ts";
@@ -62,8 +63,11 @@ export interface Question {
   readonly path: string;
   /** What it does, on the caller's organisation; the server asks governance before it is answered. */
   readonly action: Action;
-  /** Its body is a form with a file (multipart/form-data, RFC 7578); absent: JSON or nothing. */
-  readonly takes?: "form";
+  /**
+   * Its body is a form with a file (multipart/form-data, RFC 7578), or JSON with so many requests that it is given as `text` and not parsed;
+   * absent: JSON or nothing.
+   */
+  readonly takes?: "form" | "requests";
   /** Throws LineshaftError. */
   answer(asked: Questioned): Reply | Promise<Reply>;
 }
@@ -79,12 +83,14 @@ export interface Questioned {
   headers: IncomingHttpHeaders;
   /** The body, parsed; undefined where the method has none. */
   json: unknown;
+  /** The body of a question that takes requests. */
+  text: string | undefined;
   /** Stored responses and conversations. */
   stored: ResponsesState;
   /** Aborts when the client has gone, or the server stops. */
   signal: AbortSignal;
   /** Batches and their files. */
-  batches: { files: FileStore; batches: BatchStore };
+  batches: { files: FileStore; batches: BatchStore; lines: LineStore };
   /**
    * Reads the body as a form, for a question that takes one: its one file goes to `onFile` while it comes, and its other parts are
    * answered by their names once all of it has come. Throws LineshaftError, what `onFile` throws included.
@@ -100,11 +106,14 @@ export type Reply =
   | { events: AsyncIterable<string>; json?: undefined; bytes?: undefined }
   | FileReply;
 
-/** The bytes of a file, and their number. */
+/** The bytes of a file. */
 interface FileReply {
   bytes: AsyncIterable<Buffer>;
-  length: number;
+  /** Their number; absent where it is known only at their end. */
+  length?: number;
   name: string;
+  /** Absent: bytes of no type that is known. */
+  type?: string;
   events?: undefined;
 }
 

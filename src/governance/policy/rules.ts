@@ -26,6 +26,7 @@ const table = {
   "batches.cancel": { least: "member", within: "project" },
   "batches.create": { least: "member", within: "project" },
   "batches.read": { least: "member", within: "project" },
+  "batches.remove": { least: "member", within: "project" },
   "bill.read": { least: "member", within: "view" },
   "budgets.read": { least: "member", within: "view" },
   "budgets.remove": { least: "owner", within: "organisation", doing: "remove budgets" },

@@ -412,6 +412,20 @@ export const table: Row[] = [
     path: () => "/v1/batches/batch_none/cancel",
     answers: ofAll("404 not_found"),
   },
+  { route: "POST /v1/messages/batches", body: () => ({ requests: [] }), answers: ofAll("400 invalid_value") },
+  { route: "GET /v1/messages/batches", answers: ofAll("200") },
+  ...(
+    [
+      ["GET", ""],
+      ["DELETE", ""],
+      ["POST", "/cancel"],
+      ["GET", "/results"],
+    ] as const
+  ).map(([method, verb]): Row => ({
+    route: `${method} /v1/messages/batches/{batch}${verb}`,
+    path: () => `/v1/messages/batches/msgbatch_none${verb}`,
+    answers: ofAll("404 not_found"),
+  })),
   {
     route: "POST /v1/responses/input_tokens",
     body: () => ({ model: "scripted", input: "hi" }),

@@ -1,4 +1,5 @@
 // Anthropic's Messages: POST /v1/messages, count_tokens, and the list of models in Anthropic's shape.
+import { messageBatchQuestions } from "../../batches/messageRoutes.ts";
 import { decodeBody } from "../openai/bodies.ts";
 import type { Protocol } from "../types.ts";
 import { wholeMessage } from "./answers.ts";
@@ -17,6 +18,7 @@ export const messages: Protocol = {
   calls: [{ method: "POST", path: "/v1/messages" }],
   questions: [
     { method: "POST", path: "/v1/messages/count_tokens", action: "models.read", answer: countTokens },
+    ...messageBatchQuestions,
     { method: "GET", path: "/v1/models", action: "models.read", answer: messagesModels },
     { method: "GET", path: "/v1/models/{model}", action: "models.read", answer: messagesModels },
   ],
