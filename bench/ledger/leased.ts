@@ -29,8 +29,8 @@ export async function openLeased(url: string, spools: string, isFree: boolean) {
     : { promptTokens, cachedTokens: 0, outputTokens };
   const { signal } = new AbortController();
   return {
-    /** Holds a call and marks it as sent; answers how to end it. */
-    async hold(account: number): Promise<() => void> {
+    /** Holds a call and marks it as sent; answers how to end it, which resolves when its record is written. */
+    async hold(account: number): Promise<() => Promise<void>> {
       const call = nextCall(account);
       const held = await admission.hold({
         ...call,
@@ -46,8 +46,8 @@ export async function openLeased(url: string, spools: string, isFree: boolean) {
         signal,
       });
       if (!held.admitted) throw new Error(`A hold was refused: ${held.why}.`);
-      admission.sent(call.attempt, "small-0");
-      return () => {
+      await admission.sent(call.attempt, "small-0");
+      return async () => {
         let row: object = {};
         admission.settle({
           attempt: call.attempt,
@@ -59,7 +59,7 @@ export async function openLeased(url: string, spools: string, isFree: boolean) {
             return rows.attempt;
           },
         });
-        admission.recordCall(call.call, row);
+        await admission.recordCall(call.call, row);
       };
     },
     /** Resolves when everything is in Postgres, however far the posting is behind. */

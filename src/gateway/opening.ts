@@ -2,20 +2,21 @@
 // and the first chunk of the answer is waited for, or all of an answer that does not stream. A whole answer that is streamed inside is
 // gathered here too: until its client has any of it, the call can go on to another endpoint.
 import { autoMarked, continuedBody, EngineError, WholeAnswer } from "../engines/index.ts";
-import type { EngineAnswer, EngineRequest, RegisteredEndpoint, Shape } from "../engines/index.ts";
+import type { EngineAnswer, EngineChunk, EngineRequest, RegisteredEndpoint, Shape } from "../engines/index.ts";
 import { lateFirstToken } from "./firstToken.ts";
 import { PaidStream } from "./paidStream.ts";
 import { shapeAt } from "./protocols/spoken.ts";
 import { whyAborted } from "./refusals.ts";
 import { cacheSalt, programKey } from "./scheduling/prompts.ts";
 import type { LegRequest } from "./scheduling/split.ts";
+import type { Soon } from "./soon.ts";
 import type { AttemptState, Begun, BegunStream, CallState } from "./state.ts";
 
 /** What is known of an attempt while it is opened. */
 export interface Opening {
   answer: EngineAnswer | undefined;
-  /** Notes durably that the request leaves: from now on it may cost something. */
-  sent: () => void;
+  /** Notes durably that the request leaves: once it has resolved the request may be sent, and may cost something. */
+  sent: () => Promise<void>;
 }
 
 /** Sends the attempt where it was placed, and waits for the beginning of its answer. Throws what stopped it. */
@@ -30,16 +31,19 @@ export async function openAt(
   const requestOf = requestsOf(call, attempt);
   let answer: EngineAnswer;
   if (split) {
-    opening.sent();
+    await opening.sent();
+    if (signal.aborted) throw whyAborted(signal);
     answer = await split.open(requestOf, signal, () => (moments.prefilled = call.now()));
   } else {
     if (bring) await bring();
-    opening.sent();
+    await opening.sent();
+    if (signal.aborted) throw whyAborted(signal);
     answer = await endpoint.engine.open(requestOf(endpoint), signal);
   }
   opening.answer = answer;
   moments.opened = call.now();
-  return firstOf(attempt, answer, signal);
+  const first = firstOf(attempt, answer, signal);
+  return first instanceof Promise ? await first : first;
 }
 
 /**
@@ -101,15 +105,39 @@ export async function gathered(call: CallState, begun: BegunStream): Promise<Beg
   }
 }
 
-/** The beginning of an answer. The engine is told as soon as the client has gone, also while nothing comes. */
-async function firstOf(attempt: AttemptState, answer: EngineAnswer, signal: AbortSignal): Promise<Begun> {
+/** The beginning of an answer, at once where a whole answer is here already. The engine is told as soon as the client has gone. */
+function firstOf(attempt: AttemptState, answer: EngineAnswer, signal: AbortSignal): Soon<Begun> {
+  if (attempt.streams) return firstChunkOf(attempt, answer, signal);
+  if (signal.aborted) {
+    void answer.cancel();
+    throw whyAborted(signal);
+  }
+  const whole = answer.whole();
+  if (whole instanceof Promise) return wholeOf(attempt, answer, whole, signal);
+  return { attempt, answer, streams: false, whole, cut: undefined };
+}
+
+/** All of an answer, once it has come. The engine is told as soon as the client has gone, also while nothing comes. */
+async function wholeOf(
+  attempt: AttemptState,
+  answer: EngineAnswer,
+  coming: Promise<EngineChunk>,
+  signal: AbortSignal,
+): Promise<Begun> {
   const listening = stoppedBy(signal, answer);
   try {
-    if (!attempt.streams) {
-      const whole = await answer.whole();
-      if (signal.aborted) throw whyAborted(signal);
-      return { attempt, answer, streams: false, whole, cut: undefined };
-    }
+    const whole = await coming;
+    if (signal.aborted) throw whyAborted(signal);
+    return { attempt, answer, streams: false, whole, cut: undefined };
+  } finally {
+    listening();
+  }
+}
+
+/** The first chunk of a stream, in the same way. */
+async function firstChunkOf(attempt: AttemptState, answer: EngineAnswer, signal: AbortSignal): Promise<Begun> {
+  const listening = stoppedBy(signal, answer);
+  try {
     const iterator = answer.chunks[Symbol.asyncIterator]();
     const first = await iterator.next();
     if (signal.aborted) throw whyAborted(signal);

@@ -38,7 +38,7 @@ import type { CallRecord } from "./calls/record.ts";
 import type { ModelRoute, NamedRoute } from "./modelRoutes.ts";
 import { invalidValue, notYetPosted, shuttingDown, unknownModel } from "./refusals.ts";
 import { Relay } from "./relay.ts";
-import { Reporting } from "./reporting.ts";
+import { Reporting, whenWritten } from "./reporting.ts";
 import { servedBy } from "./served.ts";
 import { Dispatcher } from "./scheduling/dispatcher.ts";
 import { promptGuess, PromptReader } from "./scheduling/prompts.ts";
@@ -156,7 +156,7 @@ class Pipeline {
       const answer = this.#whole(call, begun);
       return answer instanceof Promise ? await answer : answer;
     } catch (error) {
-      throw this.#reporting.refuse(call, error);
+      throw await this.#reporting.refuse(call, error);
     }
   }
 
@@ -170,7 +170,9 @@ class Pipeline {
     const end = async (outcome: Outcome, failure?: LineshaftError, finishReason?: string): Promise<CallRecord> => {
       const tokens = outcome === "completed" ? await saved() : undefined;
       call.savedTokens = tokens && tokens.promptTokens + tokens.outputTokens;
-      return this.#reporting.finish(call, outcome, { failure, finishReason, cutBy: undefined });
+      const ended = this.#reporting.finish(call, outcome, { failure, finishReason, cutBy: undefined });
+      await whenWritten(ended);
+      return ended.record;
     };
     let whole: AnswerChunk | undefined;
     try {
@@ -180,7 +182,7 @@ class Pipeline {
       call.counted = await this.#limiter?.begin(useOf(call));
       if (!request.asked.stream) for await (const chunk of chunks) whole = chunk;
     } catch (error) {
-      throw this.#reporting.refuse(call, error);
+      throw await this.#reporting.refuse(call, error);
     }
     const finished = Promise.withResolvers<CallRecord>();
     const headers = {
@@ -276,9 +278,9 @@ class Pipeline {
     );
     return whenThere(ending, (ended) => {
       if (failure) throw failure;
-      const record = this.#reporting.finish(call, outcome, ended);
+      const { record, written } = this.#reporting.finish(call, outcome, ended);
       const shown = shownWith(ended.usage, ended.usageCut);
-      return {
+      const given: CallAnswer = {
         id: call.id,
         chunks: none,
         whole: () => Promise.resolve(shown),
@@ -289,6 +291,9 @@ class Pipeline {
         },
         lastHeaders: () => ({}),
       };
+      // As `whenWritten`, with fewer promises.
+      const told = () => given;
+      return written ? written.then(told, told) : given;
     });
   }
 
@@ -315,14 +320,16 @@ class Pipeline {
     call.firstTokenMs = attempt.moments.first;
     const finished = Promise.withResolvers<CallRecord>();
     let last: Record<string, string> = {};
-    const served = servedBy(this.#serving, call, begun, route, (outcome, ended) => {
-      const record = this.#reporting.finish(call, outcome, ended);
-      finished.resolve(record);
+    const served = servedBy(this.#serving, call, begun, route, async (outcome, ended) => {
+      const written = this.#reporting.finish(call, outcome, ended);
+      const { record } = written;
       const usage = ended.usage && { cachedTokens: record.cachedTokens };
       last = {
         ...this.#endHeaders({ priceNano: record.priceNano, cutBy: ended.cutBy, usage }),
         ...(served.before().length > 0 && { "x-lineshaft-continued": "true" }),
       };
+      await whenWritten(written);
+      finished.resolve(record);
     });
     return {
       id: call.id,

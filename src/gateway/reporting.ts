@@ -19,6 +19,21 @@ interface Rooms {
   log: Logger;
 }
 
+/** The record of a call, and when it is written (`whenWritten`); undefined where it cannot be written at all. */
+interface Recorded {
+  record: CallRecord;
+  written: Promise<void> | undefined;
+}
+
+/** Resolves when a record is written. Where the disk fails it lies in memory, and its client is told what has happened all the same. */
+export async function whenWritten({ written }: Recorded): Promise<void> {
+  try {
+    await written;
+  } catch {
+    // The failure of the spool has its alarm.
+  }
+}
+
 export class Reporting {
   readonly #rooms: Rooms;
 
@@ -26,27 +41,29 @@ export class Reporting {
     this.#rooms = rooms;
   }
 
-  /** Records a call that an engine has begun to serve. */
+  /** Records a call that an engine has begun to serve. Its client reads the end once that is written. */
   finish(
     call: CallState,
     outcome: Outcome,
     { failure, finishReason, cutBy }: Pick<EndedAttempt, "failure" | "finishReason" | "cutBy">,
-  ): CallRecord {
+  ): Recorded {
     return this.#record(call, { status: outcome, errorCode: failure?.code, finishReason, cutBy });
   }
 
-  /** Records a call that was refused, or that failed before any answer began; answers the error for the caller. */
-  refuse(call: CallState, error: unknown): LineshaftError {
+  /** Records a call that was refused, or that failed before any answer began; answers the error for the caller once that is written. */
+  async refuse(call: CallState, error: unknown): Promise<LineshaftError> {
     const failure = asLineshaftError(error);
     if (failure.code === "internal_error")
       this.#rooms.log.error({ call: call.id, err: (error as Error).stack }, "a call failed for an unforeseen reason");
     const refused = call.attempts.length === 0 || refusesRequest(failure);
     const status = call.signal.aborted ? "cancelled" : refused ? "refused" : "failed";
-    this.#record(call, { status, errorCode: failure.code, finishReason: undefined, cutBy: undefined });
+    await whenWritten(
+      this.#record(call, { status, errorCode: failure.code, finishReason: undefined, cutBy: undefined }),
+    );
     return failure;
   }
 
-  #record(call: CallState, ended: HowEnded): CallRecord {
+  #record(call: CallState, ended: HowEnded): Recorded {
     const { ledger, events, metrics, log } = this.#rooms;
     const { firstTokenMs } = call;
     const { status, errorCode } = ended;
@@ -58,9 +75,10 @@ export class Reporting {
     metrics.callEnded({ model, outcome: status, durationMs, firstTokenMs });
     // Codes, never messages: an engine's message may repeat a part of the prompt.
     log.debug({ call: call.id, model, status, code: errorCode, durationMs }, "call ended");
+    let written: Promise<void> | undefined;
     try {
       // With an attempt that is not settled it is the next start that knows the sums, and writes the record.
-      if (!call.isUnsettled) ledger.recordCall(record.id, callToRow(record));
+      if (!call.isUnsettled) written = ledger.recordCall(record.id, callToRow(record));
     } catch (error) {
       // The money stands in its attempts. A call that was refused because nothing can be written has no record.
       log.error({ call: call.id, err: (error as Error).message }, "the record of a call could not be written");
@@ -71,7 +89,7 @@ export class Reporting {
     );
     call.counted?.end(record.promptTokens + record.outputTokens);
     call.release();
-    return record;
+    return { record, written };
   }
 }
 

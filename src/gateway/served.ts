@@ -7,13 +7,13 @@ import type { ModelRoute } from "./modelRoutes.ts";
 import type { Served } from "./relay.ts";
 import type { BegunStream, CallState, EndedAttempt, Outcome } from "./state.ts";
 
-/** `finish`: the call has ended, and so has its last attempt. */
+/** `finish`: the call has ended, and so has its last attempt; resolves when its record is written. */
 export function servedBy(
   { attempts, continuations }: { attempts: Attempts; continuations: Continuations },
   call: CallState,
   begun: BegunStream,
   route: ModelRoute,
-  finish: (outcome: Outcome, ended: EndedAttempt) => void,
+  finish: (outcome: Outcome, ended: EndedAttempt) => Promise<void>,
 ): Served {
   /** Attempts that broke off, and what each was settled for. */
   const broken = new Map<BegunStream, EndedAttempt>();
@@ -43,7 +43,7 @@ export function servedBy(
         : await attempts.end(call, attempt, { outcome, answer, failure, finishReason, cut });
       // The sums of the call have those of an attempt that lost.
       if (call.losing) await call.losing;
-      finish(outcome, ended);
+      await finish(outcome, ended);
       return ended;
     },
     goOn: continuations.isPossible(call, begun, route) ? goOn : undefined,

@@ -12,12 +12,13 @@ import type { CallRequest } from "./types.ts";
 interface UnderWay {
   request: CallRequest;
   stop: (reason: LineshaftError) => void;
-  ended: Promise<void>;
 }
 
 export class CallsUnderWay {
   readonly #keys: Pick<Identity, "watch">;
   readonly #calls = new Map<string, UnderWay>();
+  /** Wait until no call is under way. */
+  #waiting: (() => void)[] = [];
 
   constructor(keys: Pick<Identity, "watch">) {
     this.#keys = keys;
@@ -32,9 +33,8 @@ export class CallsUnderWay {
     const id = request.id ?? newId("call");
     const origin = performance.now();
     const buffered = processMemory.open();
-    const ended = Promise.withResolvers<void>();
     const unwatch = this.#keys.watch(request.principal.key, () => stop.abort(keyRevoked()));
-    this.#calls.set(id, { request, stop: (reason) => stop.abort(reason), ended: ended.promise });
+    this.#calls.set(id, { request, stop: (reason) => stop.abort(reason) });
     return {
       id,
       request,
@@ -56,7 +56,8 @@ export class CallsUnderWay {
         buffered.release();
         request.signal?.removeEventListener("abort", onAbort);
         this.#calls.delete(id);
-        ended.resolve();
+        if (this.#calls.size > 0) return;
+        for (const wake of this.#waiting.splice(0)) wake();
       },
     };
   }
@@ -65,8 +66,8 @@ export class CallsUnderWay {
     for (const { request, stop } of this.#calls.values()) if (which(request)) stop(reason);
   }
 
-  /** Resolves when all calls that are under way now have ended. */
+  /** Resolves when no call is under way. */
   async ended(): Promise<void> {
-    await Promise.all([...this.#calls.values()].map((call) => call.ended));
+    if (this.#calls.size > 0) await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 }

@@ -196,8 +196,12 @@ export interface AttemptLedger {
   hold(request: HoldRequest): Promise<HoldResult>;
   /** As `hold`, where it can be decided at once. Undefined where it would have to wait for anything: then nothing is held. */
   holdNow(request: HoldRequest): HoldResult | undefined;
-  /** Notes durably that the attempt is about to be sent: after a crash it is billed by its progress, before it not at all. */
-  sent(attempt: string, engine: string): void;
+  /**
+   * Notes that the attempt is about to be sent: after a crash it is billed by its progress, before it not at all. Resolves when that is
+   * written, in one write for all calls of this turn of the event loop: no engine may be asked before. Throws or rejects with
+   * `storage_full`.
+   */
+  sent(attempt: string, engine: string): Promise<void>;
   /**
    * Extends the hold so that it covers so many output tokens in all. It waits as `hold` does. It answers as soon as anything more is
    * covered, so a caller that needs all of it asks again. `stands`: the attempt gets no further without it. Only of such attempts is one
@@ -211,8 +215,12 @@ export interface AttemptLedger {
    * the last, and at the latest at the end of this turn of the event loop; it is posted to Postgres later.
    */
   settle(request: AttemptSettlement): Settlement;
-  /** Records a call that has ended: JSON of the caller's own. When it returns, the records of the call and of its attempts are written. */
-  recordCall(call: string, row: unknown): void;
+  /**
+   * Records a call that has ended: JSON of the caller's own. Resolves when the records of the call and of its attempts are written, in one
+   * write for all calls of this turn: its client is answered after that. Rejects where they lie in memory alone, because the disk fails:
+   * the room that was set aside takes them once it can. Throws `storage_full` for a call without attempts.
+   */
+  recordCall(call: string, row: unknown): Promise<void>;
   /** The place of the newest record of this process. */
   position(): SpoolPosition;
   /**

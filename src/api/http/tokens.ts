@@ -28,22 +28,25 @@ export function goneSignal(response: ServerResponse): AbortSignal {
   return gone.signal;
 }
 
+const bodyBounds = { mostBytes: limits.bodyBytes, json: protocolJson };
+
 /** The body of a request, as it came and parsed. Throws LineshaftError. */
 export async function readJson(
   request: IncomingMessage,
   held: HeldBody,
 ): Promise<{ bytes: Buffer; text: string; json: unknown }> {
-  const { bytes, text } = await readBody(request, { mostBytes: limits.bodyBytes, json: protocolJson, held });
+  const { bytes, text } = await readBody(request, { ...bodyBounds, held });
   const json = isLarge(bytes) ? await parseLarge(text) : parseJson(text);
   return { bytes, text, json };
 }
 
 /** Serves one call. Rejects with LineshaftError while nothing was answered yet; afterwards never. */
-export function serveCall(serving: Serving): Promise<void> {
-  const body = readJson(serving.request, serving.held);
-  return body.then((read) =>
-    serving.protocol.stateful ? serveStateful(serving, read) : serveBody(serving, read, undefined),
-  );
+export async function serveCall(serving: Serving): Promise<void> {
+  // As `readJson`, which would be one more promise for every call.
+  const { bytes, text } = await readBody(serving.request, { ...bodyBounds, held: serving.held });
+  const json = isLarge(bytes) ? await parseLarge(text) : parseJson(text);
+  const body = { bytes, text, json };
+  await (serving.protocol.stateful ? serveStateful(serving, body) : serveBody(serving, body, undefined));
 }
 
 /** A call that may go on from earlier ones. */

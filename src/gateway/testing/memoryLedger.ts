@@ -53,7 +53,7 @@ export class MemoryLedger implements AttemptLedger {
     }
   }
 
-  sent(attempt: string, engine: string): void {
+  async sent(attempt: string, engine: string): Promise<void> {
     this.held.get(attempt)!.sentTo = engine;
   }
 
@@ -96,7 +96,7 @@ export class MemoryLedger implements AttemptLedger {
     return settled;
   }
 
-  recordCall(_call: string, row: unknown): void {
+  async recordCall(_call: string, row: unknown): Promise<void> {
     this.calls.push(row);
   }
 

@@ -127,7 +127,7 @@ describe("one process", () => {
     const admission = await process(db, undefined, spools);
     const request = holdOf();
     await held(admission, request);
-    admission.sent(request.attempt, "engine_1");
+    await admission.sent(request.attempt, "engine_1");
     const settlement = {
       attempt: request.attempt,
       tokens: { promptTokens: 100, cachedTokens: 0, outputTokens: 40 },

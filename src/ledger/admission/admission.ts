@@ -101,8 +101,8 @@ export class Admission implements AttemptLedger {
     }
   }
 
-  sent(attempt: string, engine: string): void {
-    this.#of(attempt).tenure.sent(attempt, engine);
+  sent(attempt: string, engine: string): Promise<void> {
+    return this.#of(attempt).tenure.sent(attempt, engine);
   }
 
   async extend(attempt: string, outputTokens: number, seen: number, stands: boolean): Promise<Extended> {
@@ -116,8 +116,8 @@ export class Admission implements AttemptLedger {
     return settlement;
   }
 
-  recordCall(call: string, row: unknown): void {
-    this.#present.tenure.recordCall(call, row);
+  recordCall(call: string, row: unknown): Promise<void> {
+    return this.#present.tenure.recordCall(call, row);
   }
 
   position(): SpoolPosition {

@@ -87,10 +87,11 @@ test("calls under way are marked, extended, settled and recorded on a disk that 
   await Promise.all(holds.map((hold) => tenure.hold(hold)));
   fill(writer);
   await expect(tenure.hold(holdOf())).rejects.toThrow(storageFull);
-  for (const { attempt } of holds) tenure.sent(attempt, "vllm");
+  await Promise.all(holds.map(({ attempt }) => tenure.sent(attempt, "vllm")));
   await Promise.all(holds.map(({ attempt }) => tenure.extend(attempt, 768, 256, true)));
   for (const hold of holds) tenure.settle(settlementOf(hold));
-  for (const { call } of holds) tenure.recordCall(call, { model: "m".repeat(200), program: "p".repeat(200) });
+  const row = { model: "m".repeat(200), program: "p".repeat(200) };
+  await Promise.all(holds.map(({ call }) => tenure.recordCall(call, row)));
   writer.close();
   const kinds = (await recordsIn(writer)).map(({ k }) => k);
   for (const kind of ["hold", "sent", "extend", "settle", "call"])
@@ -104,14 +105,14 @@ test("an answer that needs extension after extension on a full disk is ended by 
   const tenure = tenureOnSpool(writer);
   const hold = holdOf();
   await tenure.hold(hold);
-  tenure.sent(hold.attempt, "vllm");
+  await tenure.sent(hold.attempt, "vllm");
   fill(writer);
   const extending = async () => {
     for (let tokens = 257; ; tokens++) await tenure.extend(hold.attempt, tokens, tokens - 1, true);
   };
   await expect(extending()).rejects.toThrow(storageFull);
   tenure.settle(settlementOf(hold));
-  tenure.recordCall(hold.call, { model: "m".repeat(200) });
+  await tenure.recordCall(hold.call, { model: "m".repeat(200) });
   writer.close();
   expect((await recordsIn(writer)).slice(-2).map(({ k }) => k)).toEqual(["settle", "call"]);
 });
@@ -133,10 +134,10 @@ test("room that a call does not need is given back: calls one after the other ne
     const second = holdOf({ call: first.call });
     for (const hold of [first, second]) {
       await tenure.hold(hold);
-      tenure.sent(hold.attempt, "vllm");
+      await tenure.sent(hold.attempt, "vllm");
       tenure.settle(settlementOf(hold, {}));
     }
-    tenure.recordCall(first.call, {});
+    await tenure.recordCall(first.call, {});
     const gone = new AbortController();
     const waiting = tenure.hold(holdOf({ signal: gone.signal }));
     gone.abort(new Error("gone"));
@@ -164,7 +165,10 @@ function brokenSpool() {
       spool.records.push(...spool.queued.splice(0));
       return spool.position();
     },
-    confirm() {},
+    written() {
+      spool.records.push(...spool.queued.splice(0));
+      return Promise.resolve();
+    },
     reserve() {},
     release() {},
   };
@@ -176,14 +180,14 @@ test("an attempt whose settlement could not be written still holds, and is settl
   const tenure = tenureOnSpool(spool);
   const hold = holdOf();
   await tenure.hold(hold);
-  tenure.sent(hold.attempt, "vllm");
+  await tenure.sent(hold.attempt, "vllm");
   spool.broken = true;
   expect(() => tenure.settle(settlementOf(hold))).toThrow("EIO");
   expect(tenure.has(hold.attempt)).toBe(true);
   spool.broken = false;
   tenure.settle(settlementOf(hold));
   expect(tenure.has(hold.attempt)).toBe(false);
-  tenure.recordCall(hold.call, {});
+  await tenure.recordCall(hold.call, {});
   expect(spool.records).toEqual(["hold", "sent", "settle", "call"]);
 });
 
@@ -196,7 +200,7 @@ test("a hold whose record is not written is written before the request leaves, o
   spool.broken = true;
   expect(() => tenure.sent(hold.attempt, "vllm")).toThrow("EIO");
   spool.broken = false;
-  tenure.sent(hold.attempt, "vllm");
+  await tenure.sent(hold.attempt, "vllm");
   expect(spool.records).toEqual(["hold", "sent"]);
 });
 
@@ -216,7 +220,7 @@ test("no engine is asked while the hold and its mark lie in memory alone", async
   const hold = holdOf();
   await tenure.hold(hold);
   disk.failWrites = new Error("EIO: i/o error, write");
-  expect(() => tenure.sent(hold.attempt, "vllm")).toThrow(storageFull);
+  await expect(tenure.sent(hold.attempt, "vllm")).rejects.toThrow(storageFull);
   disk.failWrites = undefined;
   // The room that was set aside takes the settlement, which says that nothing was asked.
   tenure.settle(settlementOf(hold));

@@ -116,7 +116,7 @@ test("a process that was fenced goes on under a new epoch, and ends although an 
   const admission = await Admission.open(options);
   const request = holdOf();
   await admission.hold(request);
-  admission.sent(request.attempt, "engine_1");
+  await admission.sent(request.attempt, "engine_1");
   const { rows: epochs } = await db.query<{ id: bigint }>("select id from epochs");
   await fenceEpoch(db, Number(epochs[0]!.id));
   await fenced.promise;

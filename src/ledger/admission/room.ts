@@ -15,8 +15,8 @@ export interface RoomSpool {
   append(payloads: Uint8Array[], drawn?: number): SpoolPosition;
   /** Its records are written with the next that are appended, at the latest at the end of this turn of the event loop. */
   queue(payloads: Uint8Array[], drawn?: number): SpoolPosition;
-  /** Throws `storage_full` where what was appended is in memory alone. */
-  confirm(): void;
+  /** Resolves when what was queued until now is written. Rejects with `storage_full` where it lies in memory alone. */
+  written(): Promise<void>;
   reserve(bytes: number): void;
   release(bytes: number): void;
 }
@@ -49,13 +49,17 @@ export class Rooms {
     this.#spool.release(spoolRoom.callBytes);
   }
 
-  /** Writes the record of a call that has ended. A call without attempts has no room: the write throws `storage_full` on a full disk. */
-  record(call: string, record: Uint8Array): void {
+  /**
+   * Has the record of a call that has ended written with the others of this turn; resolves when it is, and rejects where it lies in memory
+   * alone. A call without attempts has no room: it throws `storage_full` on a full disk.
+   */
+  record(call: string, record: Uint8Array): Promise<void> {
     const reserved = this.#calls.has(call) ? spoolRoom.callBytes : 0;
     const drawn = Math.min(recordBytes(record.byteLength), reserved);
-    this.#spool.append([record], drawn);
+    this.#spool.queue([record], drawn);
     this.#calls.delete(call);
     this.#spool.release(reserved - drawn);
+    return this.#spool.written();
   }
 }
 
@@ -77,10 +81,13 @@ export class AttemptRoom {
     this.#progressBytes += more;
   }
 
-  /** Writes the mark that an engine is asked. Throws where neither it nor the hold would survive a crash: then no engine may be asked. */
-  sent(record: Uint8Array): void {
-    this.append(record);
-    this.#spool.confirm();
+  /**
+   * Writes the mark that an engine is asked, with the marks and holds of other calls of this turn. Rejects where neither it nor the hold
+   * would survive a crash: then no engine may be asked.
+   */
+  sent(record: Uint8Array): Promise<void> {
+    this.queue(record);
+    return this.#spool.written();
   }
 
   append(record: Uint8Array): void {
@@ -89,8 +96,8 @@ export class AttemptRoom {
     this.#progressBytes -= drawn;
   }
 
-  /** Has the hold written with the attempt's next record: it is no attempt before it is sent. */
-  hold(record: Uint8Array): void {
+  /** Has a record written with the others of this turn: a hold, which is no attempt before it is sent, and the mark that it is. */
+  queue(record: Uint8Array): void {
     const drawn = Math.min(recordBytes(record.byteLength), this.#progressBytes);
     this.#spool.queue([record], drawn);
     this.#progressBytes -= drawn;

@@ -20,7 +20,14 @@ function tenureOn(giveBack: (shares: readonly GivenBack[]) => Promise<void>): Te
   const position = () => ({ spool: "s1", number: 0 });
   return new Tenure({
     leases,
-    spool: { append: position, queue: position, reserve: () => {}, release: () => {}, confirm: () => {}, position },
+    spool: {
+      append: position,
+      queue: position,
+      written: () => Promise.resolve(),
+      reserve: () => {},
+      release: () => {},
+      position,
+    },
     exclusively: (work) => work(),
     posted: () => Promise.resolve(),
     numbers: () => ({}),

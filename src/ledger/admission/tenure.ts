@@ -147,8 +147,9 @@ export class Tenure {
     );
   }
 
-  sent(attempt: string, engine: string): void {
-    this.#held(attempt).room.sent(encodeSent({ attempt, engine }));
+  /** Resolves when the mark and the hold are written. Throws or rejects where they are not. */
+  sent(attempt: string, engine: string): Promise<void> {
+    return this.#held(attempt).room.sent(encodeSent({ attempt, engine }));
   }
 
   /** Rejects with `storage_full` where its record has no room: then it is not asked for. */
@@ -209,8 +210,9 @@ export class Tenure {
     return settlement;
   }
 
-  recordCall(call: string, row: unknown): void {
-    this.#rooms.record(call, encodeCall({ call, row }));
+  /** Resolves when the record is written. Throws where it has no place in the spool. */
+  recordCall(call: string, row: unknown): Promise<void> {
+    return this.#rooms.record(call, encodeCall({ call, row }));
   }
 
   /** By the database's clock: every attempt that counts before this moment is settled. */
@@ -365,7 +367,7 @@ export class Tenure {
     try {
       const record = encodeHold({ held: request, amountNano, coveredTokens: held.coveredTokens, shares, countedAtMs });
       room.ensure(recordBytes(record.byteLength) + spoolRoom.sentBytes + spoolRoom.extensionBytes);
-      room.hold(record);
+      room.queue(record);
     } catch (error) {
       this.#book.settle(request.attempt, 0n, this.#options.clock());
       this.#notHeld(asked);

@@ -62,7 +62,6 @@ export class SpoolFile {
   /** Records that are numbered and not written, and their bytes; they stand before `#end`. */
   #queued: Uint8Array[] = [];
   #queuedBytes = 0;
-  #flush: NodeJS.Immediate | undefined;
   #synced = 0;
   #timer: NodeJS.Timeout | undefined;
   #syncing = false;
@@ -142,10 +141,7 @@ export class SpoolFile {
     this.#schedule();
   }
 
-  /**
-   * Takes records for which there is room. They are written with the next ones, at the latest at the end of this turn of the event loop. An
-   * error of that write is told to `onFailed` alone.
-   */
+  /** Numbers records that are written with the next `append` or `flush`. An error of that write is told to `onFailed` alone. */
   queue(payloads: readonly Uint8Array[]): void {
     for (const payload of payloads) {
       this.#queued.push(payload);
@@ -153,18 +149,19 @@ export class SpoolFile {
       this.#end += recordBytes(payload.length);
     }
     this.#last += payloads.length;
-    this.#flush ??= setImmediate(() => {
-      try {
-        if (this.isOpen) this.append([]);
-      } catch {
-        // It has been told.
-      }
-    });
+  }
+
+  /** Writes what is queued. An error of that write closes the file and is told to `onFailed` alone. */
+  flush(): void {
+    if (this.#queued.length === 0 || !this.isOpen) return;
+    try {
+      this.append([]);
+    } catch {
+      // It has been told.
+    }
   }
 
   #written(): void {
-    if (this.#flush) clearImmediate(this.#flush);
-    this.#flush = undefined;
     this.#queued = [];
     this.#queuedBytes = 0;
   }
@@ -247,7 +244,6 @@ export class SpoolFile {
     if (this.#state !== "open") return;
     this.#state = state;
     clearTimeout(this.#timer);
-    if (this.#flush) clearImmediate(this.#flush);
     // A descriptor in use by a sync is closed when the sync ends: its number may name another file by then.
     if (!this.#syncing) this.#closeFile();
   }

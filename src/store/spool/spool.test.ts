@@ -389,6 +389,37 @@ test("what is queued is numbered at once and written with the next record, or at
   expect(await textsOf(writer.folder)).toEqual(["1", "2", "3", "4", "5", "6"]);
 });
 
+test("what is queued in one turn is one write, and `written` resolves after it", async () => {
+  using root = temporaryFolder();
+  const disk = failingDisk();
+  let now = 0;
+  const writer = writerIn(root.path, { disk, now: () => now });
+  const written = vi.spyOn(disk, "write");
+  await writer.written();
+  const waits = ["1", "2", "3"].map((text) => {
+    writer.queue([bytesOf(text)]);
+    return writer.written();
+  });
+  expect(written).not.toHaveBeenCalled();
+  await waits[0];
+  expect(written).toHaveBeenCalledTimes(1);
+  await Promise.all(waits);
+  expect((await readWhole(writer.trail[0]!.path)).texts).toEqual(["1", "2", "3"]);
+  writer.queue([bytesOf("4")]);
+  writer.append([bytesOf("5")]);
+  await writer.written();
+  expect(written).toHaveBeenCalledTimes(2);
+  // A write that fails goes on in the next file; `confirm` says where none can be opened.
+  disk.failWrites = Object.assign(new Error("EIO"), { code: "EIO" });
+  writer.reserve(recordBytes(1));
+  writer.queue([bytesOf("6")], recordBytes(1));
+  await expect(writer.written()).rejects.toThrow(expect.objectContaining({ code: "storage_full" }));
+  disk.failWrites = undefined;
+  now += limits.openAgainMs;
+  writer.close();
+  expect(await textsOf(writer.folder)).toEqual(["1", "2", "3", "4", "5", "6"]);
+});
+
 test("what is queued does not count as synced before it was written", async () => {
   using root = temporaryFolder();
   const disk = failingDisk();

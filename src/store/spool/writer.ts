@@ -18,6 +18,8 @@ import type { Disk, SpoolHeader, SpoolPlace, TrailFile } from "./types.ts";
 /** A fresh id for the first file of a writer, which the caller may announce before the file exists. */
 export const newSpoolId = (): string => newId("spl");
 
+const done = Promise.resolve();
+
 interface WriterOptions {
   /** The first file's id. */
   id: string;
@@ -48,7 +50,7 @@ interface Waiting {
   reject(error: unknown): void;
 }
 
-/** Appends records durably, for one process. Every verb but `synced` and `close` is synchronous. */
+/** Appends records durably, for one process. Every verb but `synced` and `written` is synchronous. */
 export class SpoolWriter {
   readonly #options: Required<WriterOptions>;
   readonly #owned: OwnedFolder;
@@ -61,6 +63,8 @@ export class SpoolWriter {
   #unsyncedBytes = 0;
   #reserved = 0;
   #waiting: Waiting[] = [];
+  /** Ends with the write of what was queued in this turn of the event loop; undefined while nothing is queued. */
+  #turn: Promise<void> | undefined;
   #openAgainMs = 0;
   #cause: unknown;
   #timer: NodeJS.Timeout | undefined;
@@ -147,15 +151,33 @@ export class SpoolWriter {
 
   /**
    * As `append`, for records that need not survive the end of this process yet: they share the write of the next record, at the latest one at
-   * the end of this turn of the event loop. A write that fails closes its file, and they are written into the next one.
+   * the end of this turn of the event loop (`written`). A write that fails closes its file, and they are written into the next one.
    */
   queue(payloads: readonly Uint8Array[], drawn = 0): SpoolPlace {
-    return this.#take(payloads, drawn, (file) => file.queue(payloads));
+    const place = this.#take(payloads, drawn, (file) => file.queue(payloads));
+    this.#turn ??= this.#endOfTurn();
+    return place;
   }
 
-  /** Throws `storage_full` where what was appended last lies in memory alone, because no file can be opened. */
-  confirm(): void {
-    if (!this.#file) throw storageFull(this.#cause);
+  /**
+   * Resolves when what was queued until now is written, in one write for all that was queued in this turn of the event loop. Rejects with
+   * `storage_full` where it lies in memory alone, because no file can be opened.
+   */
+  written(): Promise<void> {
+    return this.#turn ?? done;
+  }
+
+  #endOfTurn(): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    setImmediate(() => {
+      this.#turn = undefined;
+      this.#file?.flush();
+      if (this.#file) return resolve();
+      // Records that nothing waits for are no unhandled rejection.
+      promise.catch(() => {});
+      reject(storageFull(this.#cause));
+    });
+    return promise;
   }
 
   #take(payloads: readonly Uint8Array[], drawn: number, into: (file: SpoolFile) => void): SpoolPlace {
