@@ -43,6 +43,37 @@ describe.skipIf(chromiumPath === undefined)("states of the console, in Chromium 
     });
   });
 
+  test("a call's attempts say which was a second one beside a silent first, and which went on with a broken answer", async () => {
+    const fixture = makeFixture({ calls: 40, runs: 0 });
+    const { attempts, ...call } = fixture.calls.find(({ attempts }) => attempts.length > 0)!;
+    const made = (["first", "hedge", "continued"] as const).map((why, place) => ({
+      ...attempts[0]!,
+      id: `${attempts[0]!.id.slice(0, -1)}${place}`,
+      number: place + 1,
+      engine: `engine-${place}`,
+      why,
+      status: why === "first" ? ("cancelled" as const) : why === "hedge" ? ("failed" as const) : ("completed" as const),
+      error_code: why === "first" ? "answered_elsewhere" : why === "hedge" ? "engine_unreachable" : null,
+    }));
+    const server = await startFixtureServer({ fixture: { ...fixture, calls: [{ ...call, attempts: made }] } });
+    try {
+      await using visitor = await visit(browser, server.url, desk, fixtureKey);
+      const { page } = visitor;
+      await page.goto(`/console/calls/${call.id}`);
+      const rows = page.getByRole("region", { name: "Attempts" }).locator("tbody tr");
+      await rows.first().waitFor();
+      expect(await rows.locator("td:first-of-type").allInnerTexts()).toEqual([
+        "engine-0",
+        "engine-1 hedge",
+        "engine-2 continued",
+      ]);
+      expect(await rows.first().innerText()).toContain("1: another endpoint answered first");
+      expect(visitor.complaints).toEqual([]);
+    } finally {
+      await server.close();
+    }
+  });
+
   describe("an organisation at work", () => {
     let server: FixtureServer;
     beforeAll(async () => {

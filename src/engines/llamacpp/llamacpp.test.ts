@@ -3,6 +3,8 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { createOpenAiEngine } from "../openai/adapter.ts";
 import { scriptedServer } from "../openServerTesting.ts";
 import { engineSuite } from "../suite.ts";
+import type { ScriptedRoutes } from "../testing.ts";
+import { continuedBody } from "../wire/continued.ts";
 import { llamacppFacts } from "./server.ts";
 
 const file = new URL("fixtures/server.composed.json", import.meta.url);
@@ -21,8 +23,8 @@ engineSuite("llama.cpp's server", async () => {
   };
 });
 
-async function running() {
-  const server = await scriptedServer(file);
+async function running(more: ScriptedRoutes["routes"] = {}) {
+  const server = await scriptedServer(file, more);
   const engine = createOpenAiEngine({ url: server.url, model: "scripted" });
   onTestFinished(() => server[Symbol.asyncDispose]());
   return { server, engine };
@@ -48,7 +50,7 @@ describe("what llama.cpp says of itself", () => {
       fail: { status: 501, body: { error: { code: 501, message: "This server does not support completions." } } },
     };
     for (let probe = 0; probe < 3; probe++) expect((await engine.probe()).capabilities.speaks).toEqual(["embeddings"]);
-    expect(server.seen).toHaveLength(1);
+    expect(server.seen.filter(({ body }) => body["prompt"] === "a")).toHaveLength(1);
     // Started again with other properties.
     (server.answers["GET /props"] as Record<string, unknown>)["total_slots"] = 1;
     server.usual = {};
@@ -74,7 +76,84 @@ describe("what llama.cpp says of itself", () => {
     ["members that are null", { default_generation_settings: null, modalities: null, chat_template_caps: null }],
     ["numbers that are none", { default_generation_settings: { n_ctx: "8192" }, total_slots: -4, modalities: {} }],
   ])("%s leaves everything out", (_name, props) => {
-    expect(llamacppFacts(props, ["chat"])).toEqual({ capabilities: { speaks: ["chat"] } });
+    expect(llamacppFacts(props, ["chat"], true)).toEqual({ capabilities: { speaks: ["chat"] } });
+  });
+});
+
+type Json = Record<string, unknown>;
+
+describe("an answer that has begun", () => {
+  const written = (turns: Json[]) =>
+    turns.map(({ role, content }) => `<|im_start|>${role}\n${content}<|im_end|>\n`).join("");
+  /** How versions write a conversation: since May 2026 by the field, before that by the last message, where it was not switched off. */
+  const templates = {
+    byField: ({ messages, continue_final_message: continues, add_generation_prompt: begins = true }: Json) => {
+      if (continues === true && begins === true) return undefined;
+      return continues === true ? begun(messages as Json[]) : `${written(messages as Json[])}<|im_start|>assistant\n`;
+    },
+    byItself: ({ messages }: Json) =>
+      (messages as Json[]).at(-1)!["role"] === "assistant" ? begun(messages as Json[]) : written(messages as Json[]),
+    switchedOff: ({ messages }: Json) => `${written(messages as Json[])}<|im_start|>assistant\n`,
+  };
+  const begun = (messages: Json[]) =>
+    `${written(messages.slice(0, -1))}<|im_start|>assistant\n${messages.at(-1)!["content"] as string}`;
+  const template = (write: (body: Json) => string | undefined): ScriptedRoutes["routes"] => ({
+    "POST /apply-template": (body) => {
+      const prompt = write(body as Json);
+      return prompt === undefined ? undefined : { prompt };
+    },
+  });
+  const names = ["continue_final_message", "add_generation_prompt"];
+  const fieldsOf = async (write: (body: Json) => string | undefined, answer = " next") => {
+    const { server, engine } = await running(template(write));
+    server.usual = { chunks: [answer] };
+    const { capabilities } = await engine.probe();
+    return { server, capabilities, told: names.filter((name) => capabilities.fields!.includes(name)) };
+  };
+
+  test.each(["byField", "byItself"] as const)("is gone on with by a server that does so %s", async (how) => {
+    const { server, capabilities, told } = await fieldsOf(templates[how]);
+    expect(told).toEqual(names);
+    const messages = [{ role: "user", content: "hi" }];
+    expect(continuedBody("chat", { messages }, "Once", capabilities)).toEqual({
+      messages: [...messages, { role: "assistant", content: "Once" }],
+      continue_final_message: true,
+      add_generation_prompt: false,
+    });
+    // One token of the text completion that every start is asked for, and one behind the beginning.
+    expect(server.seen.map(({ body }) => body["max_tokens"])).toEqual([1, 1]);
+    expect(server.seen[1]!.body).toMatchObject({ continue_final_message: true, add_generation_prompt: false });
+  });
+
+  test("is a whole turn where the server was started so, and nothing is asked to go on", async () => {
+    const { server, told } = await fieldsOf(templates.switchedOff);
+    expect(told).toEqual([]);
+    expect(server.seen).toHaveLength(1);
+  });
+
+  test.each([
+    ["its beginning", "Lineshaft 7 3 1 next"],
+    ["what its template thought", "<think>\n\n</think>\n\n next"],
+  ])("is not gone on with by a version that repeats %s", async (_name, answer) => {
+    expect((await fieldsOf(templates.byItself, answer)).told).toEqual([]);
+  });
+
+  test("is not gone on with where a model that thinks refuses it, and that is asked once for each start", async () => {
+    const message = "Assistant response prefill is incompatible with enable_thinking.";
+    let refusals = 0;
+    const { server, engine } = await running({
+      "POST /apply-template": (body) => {
+        if (!("continue_final_message" in (body as Json))) return { prompt: "" };
+        refusals++;
+        return (response) => {
+          response.writeHead(400, { "content-type": "application/json" });
+          response.end(JSON.stringify({ error: { code: 400, message, type: "invalid_request_error" } }));
+        };
+      },
+    });
+    for (let probe = 0; probe < 2; probe++)
+      expect((await engine.probe()).capabilities.fields).not.toContain("continue_final_message");
+    expect([refusals, server.seen.length]).toEqual([1, 1]);
   });
 });
 

@@ -4,6 +4,11 @@
 // What its model answers depends on how the server was started (`--embeddings`, `--reranking`), and no route says it. So each API is asked
 // once for one token; a server that lacks it answers 501. A start of the server is asked again when its properties have changed or it was
 // away. A template that knows no tools drops them without a word, so tools are refused there.
+//
+// Whether it goes on with a last message of the role `assistant` depends on its version, on how it was started (`--no-prefill-assistant`) and
+// on its model: a template that thinks refuses it in many versions. Servers since May 2026 have the field `continue_final_message`. Older
+// ones go on by themselves and ignore the field, so that the same request suits both. The template is asked for such a prompt, and then
+// the model for one token behind it, because some versions repeat in the answer what stood before it.
 import { ask } from "../wire/ask.ts";
 import { EngineError } from "../types.ts";
 import { toolFields, wholeNumber, type OpenServer, type OpenServerAddress, type ServerFacts } from "../openServer.ts";
@@ -12,6 +17,18 @@ import type { MediaKind, TokenizedPrompt } from "../types.ts";
 import { limits } from "../limits.ts";
 
 type Json = Record<string, unknown>;
+
+/** A conversation that ends within an answer, and that answer's beginning, which no model writes by itself. */
+const beginning = "Lineshaft 7 3 1";
+const begun: Json = {
+  messages: [
+    { role: "user", content: "a" },
+    { role: "assistant", content: beginning },
+  ],
+  continue_final_message: true,
+  add_generation_prompt: false,
+};
+const continueFields = ["continue_final_message", "add_generation_prompt"];
 
 /** One question to each API that costs one token. */
 const questions: { speaks: readonly Shape[]; path: string; body: Json }[] = [
@@ -27,7 +44,7 @@ const questions: { speaks: readonly Shape[]; path: string; body: Json }[] = [
 export class LlamacppServer implements OpenServer {
   readonly #address: OpenServerAddress;
   /** What a start of the server answers, and its properties as a text. */
-  #spoken: { of: string; speaks: readonly Shape[] } | undefined;
+  #spoken: { of: string; speaks: readonly Shape[]; continues: boolean } | undefined;
 
   constructor(address: OpenServerAddress) {
     this.#address = address;
@@ -37,8 +54,8 @@ export class LlamacppServer implements OpenServer {
     const { root, headers } = this.#address;
     try {
       const props = await ask("GET", `${root}/props`, headers, undefined, signal);
-      const speaks = await this.#asked(props, signal);
-      return llamacppFacts(props, speaks);
+      const { speaks, continues } = await this.#asked(props, signal);
+      return llamacppFacts(props, speaks, continues);
     } catch (error) {
       this.#spoken = undefined;
       throw error;
@@ -66,11 +83,16 @@ export class LlamacppServer implements OpenServer {
   close(): void {}
 
   /** A chat as its template writes it. */
-  async #rendered(
-    { messages, tools, tool_choice, chat_template_kwargs }: Json,
-    signal?: AbortSignal,
-  ): Promise<unknown> {
-    const body = { messages, tools, tool_choice, chat_template_kwargs };
+  async #rendered(chat: Json, signal?: AbortSignal): Promise<unknown> {
+    const { messages, tools, tool_choice, chat_template_kwargs, continue_final_message, add_generation_prompt } = chat;
+    const body = {
+      messages,
+      tools,
+      tool_choice,
+      chat_template_kwargs,
+      continue_final_message,
+      add_generation_prompt,
+    };
     return (await this.#put("/apply-template", body, signal))["prompt"];
   }
 
@@ -80,17 +102,30 @@ export class LlamacppServer implements OpenServer {
   }
 
   /** APIs that this start of the server answers. One that does not say so in time is taken to answer all of them, and is asked again. */
-  async #asked(props: Json, signal?: AbortSignal): Promise<readonly Shape[]> {
+  async #asked(props: Json, signal?: AbortSignal): Promise<{ speaks: readonly Shape[]; continues: boolean }> {
     const { model_path, build_info, total_slots } = props;
     const of = JSON.stringify([model_path, build_info, total_slots, contextOf(props)]);
-    if (this.#spoken?.of === of) return this.#spoken.speaks;
+    if (this.#spoken?.of === of) return this.#spoken;
     const answers = await Promise.all(questions.map((question) => this.#answers(question, signal)));
     const all = questions.flatMap(({ speaks }) => speaks);
-    if (answers.includes(undefined)) return all;
+    if (answers.includes(undefined)) return { speaks: all, continues: false };
     const speaks = questions.flatMap((question, place) => (answers[place] ? question.speaks : []));
-    if (speaks.length === 0) return all;
-    this.#spoken = { of, speaks };
-    return speaks;
+    if (speaks.length === 0) return { speaks: all, continues: false };
+    const continues = speaks.includes("chat") ? await this.#continues(signal) : false;
+    if (continues !== undefined) this.#spoken = { of, speaks, continues };
+    return { speaks, continues: continues === true };
+  }
+
+  /** Whether it goes on with an answer that has begun, and says only what is new. Undefined where it does not say so now. */
+  async #continues(signal?: AbortSignal): Promise<boolean | undefined> {
+    try {
+      const prompt = await this.#rendered(begun, signal);
+      if (typeof prompt !== "string" || !prompt.endsWith(beginning)) return false;
+      const question = { model: this.#address.model, ...begun, max_tokens: 1, cache_prompt: false };
+      return !repeats(await this.#put("/v1/chat/completions", question, signal));
+    } catch (error) {
+      return error instanceof EngineError && isLacking(error) ? false : undefined;
+    }
   }
 
   /** Undefined where it is busy or still loads its model. */
@@ -108,6 +143,14 @@ export class LlamacppServer implements OpenServer {
 const isLacking = ({ status, code, message }: EngineError): boolean =>
   status === 400 || code === "engine_model_missing" || /not support/i.test(message);
 
+/** Whether an answer has more of the prompt than what is new: its beginning again, or marks of a thought that the template wrote. */
+function repeats({ choices }: Json): boolean {
+  const [choice] = Array.isArray(choices) ? (choices as (Json | null)[]) : [];
+  const { content, reasoning_content: reasoning } = (choice?.["message"] ?? {}) as Json;
+  if (typeof reasoning === "string" && reasoning !== "") return true;
+  return typeof content !== "string" || content.includes(beginning) || content.includes("<think>");
+}
+
 const contextOf = (props: Json): number | undefined =>
   wholeNumber((props["default_generation_settings"] as Json | null | undefined)?.["n_ctx"]);
 
@@ -115,18 +158,22 @@ const contextOf = (props: Json): number | undefined =>
 export const isProps = (props: Json): boolean => contextOf(props) !== undefined;
 
 /** What the properties say. Any of their members may be missing or of another kind than documented. */
-export function llamacppFacts(props: Json, speaks: readonly Shape[]): ServerFacts {
+export function llamacppFacts(props: Json, speaks: readonly Shape[], continues: boolean): ServerFacts {
   const contextTokens = contextOf(props);
   const slots = wholeNumber(props["total_slots"]);
   const modalities = props["modalities"] as Json | null | undefined;
   const template = props["chat_template_caps"] as Json | null | undefined;
   const media: MediaKind[] = [];
+  const ignoredFields = [
+    ...(template?.["supports_tools"] === false ? toolFields : []),
+    ...(continues ? [] : continueFields),
+  ];
   if (modalities?.["vision"] === true) media.push("image");
   if (modalities?.["audio"] === true) media.push("audio");
   return {
     ...(contextTokens !== undefined && { contextTokens }),
     ...(slots !== undefined && { slots }),
     capabilities: { speaks, ...(typeof modalities?.["vision"] === "boolean" && { media }) },
-    ...(template?.["supports_tools"] === false && { ignoredFields: toolFields }),
+    ...(ignoredFields.length > 0 && { ignoredFields }),
   };
 }

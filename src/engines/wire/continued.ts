@@ -1,7 +1,7 @@
 // How an engine is asked to go on with an answer that another endpoint has begun and not ended. A text completion goes on with any text.
-// Of conversations only some engines can: vLLM and SGLang take the last message as the beginning of their answer
-// (`continue_final_message`), and older models of Anthropic's do so by themselves ("prefill"). Any other engine would answer the
-// beginning as if a person had written it.
+// Of conversations only some engines can: the embedded one, vLLM, SGLang and llama.cpp's server take the last message as the beginning of
+// their answer where `continue_final_message` says so, and older models of Anthropic's do so by themselves ("prefill"). Any other engine
+// would answer the beginning as if a person had written it.
 import type { Shape } from "../asked.ts";
 import type { Capabilities } from "../types.ts";
 

@@ -128,6 +128,8 @@ const fieldsOf: Record<Software, readonly string[]> = {
     "json_schema",
     "ignore_eos",
     "samplers",
+    "add_generation_prompt",
+    "continue_final_message",
     "reasoning_format",
     "parse_tool_calls",
     "timings_per_token",
