@@ -4,6 +4,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -24,6 +25,7 @@ import {
 } from "../src/console/testing/browser.ts";
 import { money, moneyParts } from "../src/console/format.ts";
 import type {
+  BatchResource,
   Bill,
   BudgetResource,
   Call,
@@ -140,6 +142,8 @@ describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM 
     [`/calls/${call.id}`, "Where the time went"],
     ["/bill", "By agent"],
     ["/models", "Engines and prices"],
+    ["/batches", "No batches yet"],
+    ["/batches/batch_nowhere", "There is no batch batch_nowhere"],
     ["/routes", "No routes"],
     ["/routes/set", "What follows a failed attempt"],
     ["/chat", `Talk with ${model}`],
@@ -375,6 +379,46 @@ describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM 
     await page.getByRole("dialog").getByRole("button", { name: "Remove" }).click();
     await page.getByRole("heading", { name: "No routes" }).waitFor();
     expect((await served()).error?.code).toBe("model_not_found");
+    expect(visitor.complaints).toEqual([]);
+  });
+
+  test("a batch is seen from its beginning to its end, with its price, its calls and its results", async () => {
+    await using visitor = await visit(browser, instance.address, desk, instance.key);
+    const { page } = visitor;
+    await page.goto("/console/batches");
+    await page.locator(".live-mark", { hasText: "Live" }).waitFor();
+    const body = { model, messages: [{ role: "user", content: "Say yes." }], max_tokens: 2 };
+    const lines = ["1", "2"].map((id) =>
+      JSON.stringify({ custom_id: id, method: "POST", url: "/v1/chat/completions", body }),
+    );
+    const form = new FormData();
+    form.append("purpose", "batch");
+    form.append("file", new Blob([lines.join("\n")]), "in.jsonl");
+    const headers = { authorization: `Bearer ${instance.key}` };
+    const file = await fetch(`${instance.address}/v1/files`, { method: "POST", headers, body: form });
+    const { id: input } = (await file.json()) as { id: string };
+    const { id } = await api<{ id: string }>("/v1/batches", {
+      input_file_id: input,
+      endpoint: "/v1/chat/completions",
+      completion_window: "24h",
+    });
+    // Its own events bring each state, without a reload.
+    const row = page.getByRole("row").filter({ hasText: id.slice(-8) });
+    await row.getByText("2 of 2").waitFor();
+    await row.getByText("completed").first().waitFor();
+    expect(await findings(page)).toEqual([]);
+    await row.getByRole("link").click();
+    const batch = await api<BatchResource>(`/api/batches/${id}`);
+    expect(BigInt(batch.price_nano)).toBeGreaterThan(0n);
+    await page.getByText(moneyParts(batch.price_nano, batch.currency)[0]).first().waitFor();
+    expect(await findings(page)).toEqual([]);
+    const saved = page.waitForEvent("download");
+    await page.getByRole("button", { name: "Save the answers" }).click();
+    const answers = await readFile(await (await saved).path(), "utf8");
+    expect(answers.trimEnd().split("\n")).toHaveLength(2);
+    await page.getByRole("link", { name: "its calls" }).click();
+    await page.getByRole("row").filter({ hasText: model }).nth(1).waitFor();
+    expect(await page.getByRole("row").filter({ hasText: model }).count()).toBe(2);
     expect(visitor.complaints).toEqual([]);
   });
 

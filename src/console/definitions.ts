@@ -88,6 +88,20 @@ export const definitions = {
     formula: "outcomes passed × 1,000,000 ÷ tokens of agents with judged outcomes",
     query: bill,
   },
+  batch_served: {
+    name: "Served",
+    meaning:
+      "Lines of the file whose call was answered, of all lines. The number of all is known once the file has been read.",
+    formula: "completed of total",
+    query: "GET /api/batches/:id",
+  },
+  batch_price: {
+    name: "Price",
+    meaning:
+      "Settled price of all calls of the batch until now, by the batch prices of their models where they have some.",
+    formula: "Σ price of the batch's calls",
+    query: "GET /api/batches/:id",
+  },
   price: {
     name: "Price",
     meaning:

@@ -1,8 +1,8 @@
 // The console's addresses. Every state of a page that a colleague should see too is part of its address. Addresses are checked: a value
 // that is not known falls back to the default.
 import { createRootRoute, createRoute, createRouter, redirect } from "@tanstack/react-router";
-import type { Call, Run } from "../contract/index.ts";
-import { billRanges, callStatuses, overviewRanges, runStatuses, type BillRange } from "./addresses.ts";
+import type { BatchStatus, Call, Run } from "../contract/index.ts";
+import { batchStatuses, billRanges, callStatuses, overviewRanges, runStatuses, type BillRange } from "./addresses.ts";
 import type { OverviewRange } from "./api/queries.ts";
 import { currentKey } from "./api/session.ts";
 import { Root } from "./frame/root.tsx";
@@ -15,6 +15,8 @@ import { AgentsScreen } from "./screens/agents.tsx";
 import { AgentScreen } from "./screens/agent.tsx";
 import { RunsScreen } from "./screens/runs.tsx";
 import { RunScreen } from "./screens/run.tsx";
+import { BatchScreen } from "./screens/batch.tsx";
+import { BatchesScreen } from "./screens/batches.tsx";
 import { BillScreen } from "./screens/bill.tsx";
 import { ModelsScreen } from "./screens/models.tsx";
 import { RoutesScreen } from "./screens/routes.tsx";
@@ -63,16 +65,24 @@ const calls = createRoute({
   component: CallsScreen,
   validateSearch: (
     raw: Raw,
-  ): { status?: Call["status"]; model?: string; agent?: string; run?: string; sort?: string } =>
+  ): { status?: Call["status"]; model?: string; agent?: string; run?: string; batch?: string; sort?: string } =>
     set({
       status: oneOf(raw["status"], callStatuses),
       model: text(raw["model"]),
       agent: text(raw["agent"]),
       run: text(raw["run"]),
+      batch: text(raw["batch"]),
       sort: text(raw["sort"]),
     }),
 });
 const call = createRoute({ getParentRoute: () => root, path: "/calls/$id", component: CallScreen });
+const batches = createRoute({
+  getParentRoute: () => root,
+  path: "/batches",
+  component: BatchesScreen,
+  validateSearch: (raw: Raw): { status?: BatchStatus } => set({ status: oneOf(raw["status"], batchStatuses) }),
+});
+const batch = createRoute({ getParentRoute: () => root, path: "/batches/$id", component: BatchScreen });
 const agents = createRoute({
   getParentRoute: () => root,
   path: "/agents",
@@ -143,6 +153,8 @@ export const router = createRouter({
     overview,
     calls,
     call,
+    batches,
+    batch,
     agents,
     agent,
     runs,

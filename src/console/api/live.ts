@@ -165,6 +165,11 @@ export function apply(client: QueryClient, event: LiveEvent): void {
       upsertList<Call>(client, "calls", event.call, (filter) => matchesCall(event.call, filter as CallFilter));
       void client.invalidateQueries({ queryKey: ["call", event.call.id] });
       soon(client, [["overview"], ["bill"], ["status"], ["budgets"], ["limits"]]);
+      if (event.call.batch) soon(client, [["batches"], ["batch", event.call.batch]]);
+      break;
+    case "batch":
+      void client.invalidateQueries({ queryKey: ["batches"] });
+      void client.invalidateQueries({ queryKey: ["batch", event.batch.id] });
       break;
     case "run":
       upsertList<Run>(client, "runs", event.run, (filter) => matchesRun(event.run, filter as RunFilter));
@@ -213,6 +218,7 @@ function matchesCall(call: Call, filter: CallFilter): boolean {
     (filter.status === undefined || filter.status === call.status) &&
     (filter.model === undefined || filter.model === call.model) &&
     (filter.run === undefined || filter.run === call.run) &&
+    (filter.batch === undefined || filter.batch === call.batch) &&
     (filter.agent === undefined || filter.agent === call.agent)
   );
 }

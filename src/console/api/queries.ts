@@ -4,6 +4,8 @@ import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import type {
   AgentDetail,
   AgentSummary,
+  BatchResource,
+  BatchStatus,
   Bill,
   BudgetResource,
   Call,
@@ -22,7 +24,7 @@ import { getJson, withQuery } from "./client.ts";
 
 export type Page<T> = { data: T[]; next_cursor: string | null };
 export type OverviewRange = "1h" | "24h" | "7d" | "30d";
-export type CallFilter = { status?: Call["status"]; model?: string; run?: string; agent?: string };
+export type CallFilter = { status?: Call["status"]; model?: string; run?: string; agent?: string; batch?: string };
 export type RunFilter = { status?: Run["status"]; agent?: string };
 
 /** Rows of one request. A list reads further pages as it is scrolled. */
@@ -56,6 +58,23 @@ export const callQuery = (id: string) =>
   queryOptions({
     queryKey: ["call", id],
     queryFn: ({ signal }) => getJson<CallDetail>(`/api/calls/${encodeURIComponent(id)}`, { signal }),
+  });
+
+export const batchesQuery = (status: BatchStatus | undefined) =>
+  infiniteQueryOptions({
+    queryKey: ["batches", status] as const,
+    queryFn: ({ pageParam, signal }) =>
+      getJson<Page<BatchResource>>(withQuery("/api/batches", { status, cursor: pageParam, limit: pageLimit }), {
+        signal,
+      }),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (last: Page<BatchResource>) => last.next_cursor ?? undefined,
+  });
+
+export const batchQuery = (id: string) =>
+  queryOptions({
+    queryKey: ["batch", id],
+    queryFn: ({ signal }) => getJson<BatchResource>(`/api/batches/${encodeURIComponent(id)}`, { signal }),
   });
 
 export const runsQuery = (filter: RunFilter, limit = pageLimit) =>

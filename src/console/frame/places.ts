@@ -2,6 +2,7 @@
 import {
   AccessIcon,
   AgentsIcon,
+  BatchesIcon,
   BillIcon,
   CallsIcon,
   ChatIcon,
@@ -18,6 +19,7 @@ export const places = [
   { to: "/agents", label: "Agents", icon: AgentsIcon, key: "a" },
   { to: "/runs", label: "Runs", icon: RunsIcon, key: "r" },
   { to: "/calls", label: "Calls", icon: CallsIcon, key: "c" },
+  { to: "/batches", label: "Batches", icon: BatchesIcon, key: "h" },
   { to: "/models", label: "Models and chips", icon: ChipIcon, key: "m" },
   { to: "/routes", label: "Routes", icon: RoutesIcon, key: "u" },
   { to: "/chat", label: "Chat", icon: ChatIcon, key: "t" },

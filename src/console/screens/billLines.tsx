@@ -3,6 +3,7 @@ import type { Bill, BillLine } from "../../contract/index.ts";
 import { type Figures } from "../definitions.ts";
 import { compact, full, moneyFull, moneyScale, percentFixed } from "../format.ts";
 import { FigureName } from "../ui/figure.tsx";
+import { saveFile } from "../ui/saveFile.ts";
 import { type Column } from "../ui/table.tsx";
 import { Money } from "../ui/text.tsx";
 
@@ -109,10 +110,6 @@ export function download(bill: Bill): void {
   const rows = [["from", "to", "currency", ...fields.map((field) => field.replace(/_nano$/, ""))].join(",")];
   for (const line of bill.lines)
     rows.push([bill.from, bill.to, bill.currency, ...fields.map((field) => cell(field, line))].join(","));
-  const url = URL.createObjectURL(new Blob([`${rows.join("\n")}\n`], { type: "text/csv" }));
-  const anchor = document.createElement("a");
-  anchor.href = url;
-  anchor.download = `lineshaft-bill-${bill.from.slice(0, 10)}-${bill.to.slice(0, 10)}.csv`;
-  anchor.click();
-  URL.revokeObjectURL(url);
+  const name = `lineshaft-bill-${bill.from.slice(0, 10)}-${bill.to.slice(0, 10)}.csv`;
+  saveFile(new Blob([`${rows.join("\n")}\n`], { type: "text/csv" }), name);
 }

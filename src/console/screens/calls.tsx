@@ -57,6 +57,14 @@ export function CallsScreen() {
               onChange={(value) => set({ run: value })}
             />
           )}
+          {filter.batch === undefined ? null : (
+            <FilterChip
+              label="Batch"
+              value={filter.batch}
+              options={[{ value: filter.batch, label: shortId(filter.batch) }]}
+              onChange={(value) => set({ batch: value })}
+            />
+          )}
         </div>
         {rows.length === 0 ? null : (
           <span className="list-note">

@@ -17,6 +17,7 @@ test("every resource fits its schema", () => {
   for (const budget of fixture.budgets) schemas.budget.parse(budget);
   for (const limit of fixture.limits) schemas.limit.parse(limit);
   for (const engine of fixture.engines) schemas.engine.parse(engine);
+  for (const batch of fixture.batches) schemas.batch.parse(batch);
   for (const route of fixture.routes) schemas.modelRoute.parse(route);
   for (const range of ["1h", "24h", "7d", "30d"]) schemas.overview.parse(overviewOf(fixture, range, now));
 });

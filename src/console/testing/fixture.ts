@@ -3,6 +3,7 @@
 // everything here against the schemas of contract/.
 import type {
   AgentDetail,
+  BatchResource,
   BudgetResource,
   Call,
   CallDetail,
@@ -16,6 +17,7 @@ import type {
 import { seeded, type Random } from "./random.ts";
 import { minute, hour, day, currency, embedded, remote, idOf, iso } from "./fixtureWords.ts";
 import { agentsAt, countRuns } from "./fixtureAgents.ts";
+import { batchesAt } from "./fixtureBatches.ts";
 import { makeCall } from "./fixtureCalls.ts";
 import { makeRun } from "./fixtureRuns.ts";
 import { enginesAt, routesAt, statusAt } from "./fixtureStatus.ts";
@@ -32,6 +34,8 @@ export interface Fixture {
   limits: LimitResource[];
   engines: EngineResource[];
   routes: ModelRouteResource[];
+  /** Newest first. */
+  batches: BatchResource[];
 }
 
 /** Makes the instance as it stands at `now` (milliseconds since 1970). `calls` is the number of calls outside runs. */
@@ -116,6 +120,7 @@ export function makeFixture(options: { seed?: number; now?: number; calls?: numb
     limits: limitsOf(keys),
     engines: enginesAt(now),
     routes: routesAt(now),
+    batches: batchesAt(random, now, keys[1]!.id),
   };
 }
 

@@ -90,6 +90,17 @@ export const routes: Record<string, Handler> = {
     fixture.budgets = fixture.budgets.filter((each) => each.id !== name);
     return undefined;
   },
+  "GET batches": ({ fixture, query, name }) => {
+    if (name !== undefined) return { schema: schemas.batch, value: named(fixture.batches, "batch", name) };
+    return { schema: schemas.pageOf(schemas.batch), value: page(filtered(fixture.batches, query, ["status"]), query) };
+  },
+  "POST batches": ({ fixture, name, emit }) => {
+    const batch = named(fixture.batches, "batch", name!);
+    batch.status = "cancelling";
+    emit({ type: "batch", batch: { id: batch.id, status: batch.status } });
+    return { schema: z.looseObject({ id: z.string() }), value: { id: batch.id, status: batch.status } };
+  },
+  "GET files": ({ name }) => ({ schema: z.object({ file: z.string() }), value: { file: name } }),
   "GET routes": ({ fixture }) => whole(schemas.modelRoute, fixture.routes),
   "PUT routes": setRoute,
   "DELETE routes": ({ fixture, name }) => {

@@ -21,7 +21,7 @@ describe.skipIf(chromiumPath === undefined)("states of the console, in Chromium 
     beforeAll(async () => {
       const fixture = makeFixture({ calls: 0, runs: 0 });
       server = await startFixtureServer({
-        fixture: { ...fixture, calls: [], runs: [], agents: [], budgets: [], limits: [], routes: [] },
+        fixture: { ...fixture, calls: [], runs: [], agents: [], budgets: [], limits: [], routes: [], batches: [] },
       });
     });
     afterAll(() => server?.close());
@@ -35,6 +35,7 @@ describe.skipIf(chromiumPath === undefined)("states of the console, in Chromium 
       ["/access?tab=budgets", "npx lineshaft budgets set"],
       ["/access?tab=limits", "npx lineshaft limits set"],
       ["/routes", "npx lineshaft routes set"],
+      ["/batches", "npx lineshaft batches create"],
     ])("%s says how to get the first one", async (path, command) => {
       await using visitor = await visit(browser, server.url, desk, fixtureKey);
       await visitor.page.goto(`/console${path}`);

@@ -19,6 +19,7 @@ export {
   Download as DownloadIcon,
   Key as AccessIcon,
   Keyboard as KeyboardIcon,
+  Layers as BatchesIcon,
   LogOut as LeaveIcon,
   Menu as MoreIcon,
   MessageSquare as ChatIcon,

@@ -49,7 +49,7 @@ export function Facts({ columns, children }: { columns?: 4; children: ReactNode 
   return <dl className={columns === 4 ? "facts of-four" : "facts"}>{children}</dl>;
 }
 
-export function Fact({ name, children }: { name: string; children: ReactNode }) {
+export function Fact({ name, children }: { name: ReactNode; children: ReactNode }) {
   return (
     <div>
       <dt>{name}</dt>
