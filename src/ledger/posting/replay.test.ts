@@ -449,6 +449,25 @@ test("an epoch belongs to the process that replays it, so that no other takes it
   expect(epochs).toEqual([{ process: 77n, state: "closed" }]);
 });
 
+test("a replay that is ended before it posts posts nothing, and ends while the database refuses", async () => {
+  const { db, replay, begin } = await setting();
+  const process = await begin();
+  process.call({ attempt: "att_1" });
+  die(process);
+  const refusing = Object.assign(Object.create(db) as Database, {
+    transaction: () => Promise.reject(new Error("cannot be posted")),
+    query: async (sql: string, values?: unknown[]) => {
+      if (sql.startsWith("update epochs")) closing ??= replaying.close();
+      return db.query(sql, values);
+    },
+  });
+  let closing: Promise<void> | undefined;
+  const replaying = replay({ db: refusing, process: 77 });
+  await expect(replaying.round()).rejects.toThrow("ended");
+  await closing;
+  expect(await epochState(db, process.leases.epoch.id)).toBe("live");
+});
+
 test("an epoch that cannot be replayed is taken for dead: it does not look alive through the replay", async () => {
   const { db, replay, begin } = await setting();
   const process = await begin();

@@ -260,6 +260,8 @@ export class Replay {
   }
 
   async #drain(spool: PostedSpool): Promise<Record<string, number>> {
+    // A poster that is made after the end would go on for as long as the database refuses.
+    if (this.#closed) throw new Error("The replay was ended.");
     const { db, rows, onAlarm } = this.#options;
     const poster = new Poster({ db, spool, rows, ...(onAlarm && { onAlarm }) });
     this.#poster = poster;
