@@ -87,11 +87,11 @@ export const closeMostMs = 2_000;
 
 /** Bounds of the posting of spools (posting/). Times in milliseconds, sizes in bytes. */
 export const posting = {
-  /** Records, and bytes of them, in one transaction: a refused record is found within eleven halvings. */
-  batchRecords: 2048,
-  batchBytes: 2 * 1024 * 1024,
+  /** Records, and bytes of them, in one transaction: a refused record is found within twelve halvings. */
+  batchRecords: 4096,
+  batchBytes: 4 * 1024 * 1024,
   /** Records that arrive within this time of the first share a transaction; nothing waits for it that a reader waits for. */
-  lingerMs: 250,
+  lingerMs: 500,
   /** So often an idle spool says through which moment it is complete. */
   pulseMs: 5_000,
   /** Pause before a batch that failed is tried again. */
