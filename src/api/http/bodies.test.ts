@@ -209,3 +209,17 @@ test("an encoding that is not known is refused by name, and a body that says it 
   plain.emit("end");
   expect(await reading).toMatchObject({ text: "{}" });
 });
+
+test("a body whose last byte is here is read although its end was not told yet, and its end is not waited for", async () => {
+  const whole = vi.fn(() => Buffer.from('{"a":1}'));
+  const headers = { "content-length": "7" };
+  const request = Object.assign(sender(), { headers, readableLength: 7, read: whole });
+  expect(await read(request)).toMatchObject({ text: '{"a":1}' });
+  expect(request.resume).toHaveBeenCalled();
+  const part = Object.assign(sender(), { headers: { "content-length": "8" }, readableLength: 7, read: whole });
+  const reading = read(part);
+  await listening();
+  part.emit("data", Buffer.from('{"a":1} '));
+  part.emit("end");
+  expect((await reading).bytes).toHaveLength(8);
+});

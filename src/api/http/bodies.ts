@@ -113,16 +113,23 @@ export async function readBody(
     throw error;
   }
   const taker = new Taker(options, decompress !== undefined);
-  // A request is told of with its head. What came in the same packet is there once the parser has gone on to its end.
+  // A request is told of with its head. What came in the same packet is there once the parser has gone on.
   if (!request.complete) await undefined;
   if (request.destroyed) throw clientGone();
-  if (request.complete) taker.take((request.read() as Buffer | null) ?? Buffer.alloc(0));
-  else await readAsItComes(request, taker);
+  if (request.complete || isHere(request)) {
+    taker.take((request.read() as Buffer | null) ?? Buffer.alloc(0));
+    // Its end is still to be told, which the connection's next request waits for.
+    if (!request.complete) request.resume();
+  } else await readAsItComes(request, taker);
   if (!decompress) return taker.whole();
   const inside = new Taker(options, false);
   await decompress(taker.packed(), (piece) => inside.take(piece));
   return inside.whole();
 }
+
+/** Whether all of a body has come, before the parser says that it has ended. */
+const isHere = ({ readableLength, headers }: IncomingMessage): boolean =>
+  readableLength > 0 && readableLength === Number(headers["content-length"]);
 
 /**
  * Keeps the pieces of a body within its bounds. The JSON of a large body is counted while it comes, and refused before all of it is here.

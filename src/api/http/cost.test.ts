@@ -128,7 +128,7 @@ test("a call that passes through costs no more than it did", async () => {
     const found = await counted(calls);
     for (const what of Object.keys(least) as (keyof Counts)[]) least[what] = Math.min(least[what], found[what] / calls);
   }
-  const most: Counts = { promises: 36, timers: 6, parsed: 2, written: 11, writes: 4 };
+  const most: Counts = { promises: 31, timers: 4, parsed: 2, written: 10, writes: 4 };
   for (const what of Object.keys(most) as (keyof Counts)[])
     expect(least[what], `${what} of a call`).toBeLessThanOrEqual(most[what]);
 });

@@ -1,7 +1,7 @@
 // What waits for money in one process, and how it is served: tried in order, granted from all purses in one step, refused, or cut.
 import { before, isStuck, namesOf, needOf } from "./holders.ts";
 import type { Holder, Purse, Waiter } from "./purse.ts";
-import type { Decision, GivenBack } from "./types.ts";
+import type { Decision, GivenBack, PurseView } from "./types.ts";
 
 type Refusal = Extract<Decision, { type: "refused" }>["why"];
 
@@ -133,7 +133,11 @@ export class Queue {
     };
     this.holders.set(attempt, held);
     for (const purse of waiter.purses) purse.holders.add(held);
-    const tightest = waiter.purses.map((purse) => purse.view()).toSorted((a, b) => compare(a.leftNano, b.leftNano))[0];
+    let tightest: PurseView | undefined;
+    for (const purse of waiter.purses) {
+      const view = purse.view();
+      if (!tightest || view.leftNano < tightest.leftNano) tightest = view;
+    }
     this.decisions.push({ type: "held", attempt, amountNano: addedNano, shares: namesOf(held.shares), tightest });
   }
 
@@ -246,4 +250,3 @@ function youngestStuck(purse: Purse, lacks: (holder: Holder) => boolean): Holder
 
 const min = (a: bigint, b: bigint): bigint => (a < b ? a : b);
 const max = (a: bigint, b: bigint): bigint => (a > b ? a : b);
-const compare = (a: bigint, b: bigint): number => (a < b ? -1 : a > b ? 1 : 0);
