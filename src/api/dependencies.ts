@@ -5,6 +5,7 @@ import type { Identity, Limiter, Seal } from "../governance/index.ts";
 import type { Ledger } from "../ledger/index.ts";
 import type { Database } from "../store/index.ts";
 import type { Alarms, LiveEvents, Logger, Metrics } from "../telemetry/index.ts";
+import type { FileStore } from "../gateway/batches/files.ts";
 import type { BatchStore } from "../gateway/batches/store.ts";
 import type { ResponsesState } from "../gateway/responses/state.ts";
 import type { Storage } from "../gateway/types.ts";
@@ -17,6 +18,7 @@ export interface ApiDependencies extends ServerDependencies {
   /** Stored responses and conversations. */
   stored: ResponsesState;
   batches: BatchStore;
+  files: FileStore;
 }
 
 export interface ServerDependencies {

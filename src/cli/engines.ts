@@ -1,7 +1,7 @@
 // `lineshaft engines`: the endpoints behind the gateway. Any OpenAI-compatible one can be added beside the embedded engine, a known provider by
 // its name (presets.ts).
 import { Option, type Command } from "commander";
-import type { EngineResource } from "../contract/index.ts";
+import type { EngineResource, KvCacheErased } from "../contract/index.ts";
 import type { Preset } from "../engines/presets/index.ts";
 import type { Client } from "./client.ts";
 import { group, verb, type Context } from "./context.ts";
@@ -144,12 +144,17 @@ export function registerEngines(program: Command, context: Context): void {
   });
 
   verb(engines, "forget", {
-    about: "Erase what engines keep of this project's prompts: KV in memory and on disk",
+    about:
+      "Erase what is kept of this project's prompts: engines' KV, stored responses, conversations, batches and their files",
     examples: ["npx lineshaft engines forget", "npx lineshaft engines forget --json"],
   }).action(async (options: { json?: boolean }) => {
-    const done = await context.client().delete<{ erased: string[]; not_by_project: string[] }>("/api/kv-cache");
+    const done = await context.client().delete<KvCacheErased>("/api/kv-cache");
     if (options.json) return context.terminal.printJson(done);
     context.terminal.print(`Erased at ${done.erased.join(", ") || "no endpoint"}.`);
+    const { responses, conversations, batches, files } = done;
+    context.terminal.print(
+      `Deleted: ${count(responses)} responses, ${count(conversations)} conversations, ${count(batches)} batches, ${count(files)} files.`,
+    );
     if (done.not_by_project.length > 0)
       context.terminal.note(`Not kept by project, so theirs to erase: ${done.not_by_project.join(", ")}.`);
   });

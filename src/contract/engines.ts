@@ -125,13 +125,18 @@ export const kvCacheErased = z.object({
   not_by_project: z.array(z.string()).describe("Endpoints that keep nothing by project"),
   responses: z.number().int().describe("Stored responses that were deleted"),
   conversations: z.number().int().describe("Conversations that were deleted"),
+  batches: z.number().int().describe("Batches that were deleted, those under way included"),
+  files: z.number().int().describe("Files that were deleted"),
 });
 
 export const responseStorage = z.object({
   project: z.string(),
   bytes: z.number().int().describe("What the project keeps in stored responses and conversations"),
   limit_bytes: z.number().int().describe("What it may keep"),
-  retention_days: z.number().int().describe("Days for which a response is kept; 0: none is"),
+  retention_days: z
+    .number()
+    .int()
+    .describe("Days for which a response is kept; 0: none is. Files are kept for no longer, and for a day at least"),
 });
 
 /** Null: as the installation has it. */
@@ -235,6 +240,7 @@ export const limitSet = strict({
 export type LimitResource = z.infer<typeof limit>;
 export type DeploymentResource = z.infer<typeof deployment>;
 export type EngineResource = z.infer<typeof engine>;
+export type KvCacheErased = z.infer<typeof kvCacheErased>;
 export type ResponseStorage = z.infer<typeof responseStorage>;
 export type KeyResource = z.infer<typeof key>;
 export type BudgetResource = z.infer<typeof budget>;

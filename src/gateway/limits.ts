@@ -146,6 +146,8 @@ export const limits = {
   fileKeptSecondsLeast: 3_600,
   fileKeptSeconds: 30 * 24 * 3_600,
   fileWrittenMs: 3_600_000,
+  /** Files that one statement erases, with all of their pieces. */
+  filesErased: 10,
   fileSweepMs: 3_600_000,
   /** Requests of one batch, the bytes of each, and characters of the id that its owner gives it. */
   batchLinesMost: 50_000,

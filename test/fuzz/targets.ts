@@ -8,6 +8,7 @@ import { chunkOf, saysEnd } from "../../src/engines/wire/chat/deltas.ts";
 import { encodeBody } from "../../src/engines/wire/splice.ts";
 import type { RegisteredEndpoint } from "../../src/engines/index.ts";
 import { LineshaftError } from "../../src/errors/index.ts";
+import { requestsIn } from "../../src/gateway/batches/messageRequests.ts";
 import { limits } from "../../src/gateway/limits.ts";
 import { shapeAt } from "../../src/gateway/protocols/spoken.ts";
 import { routeOf, servedRoutes, type Route } from "../../src/gateway/protocols/registry.ts";
@@ -43,7 +44,15 @@ function recorded(route: Route): Buffer[] {
 const mostSeeds = 24;
 
 export function targets(): Target[] {
-  return [...protocolsServed().map(decodeOf), eventScanner, engineEvents, jsonMeter, passedOnBytes, ...wireTargets()];
+  return [
+    ...protocolsServed().map(decodeOf),
+    eventScanner,
+    engineEvents,
+    jsonMeter,
+    passedOnBytes,
+    batchRequests,
+    ...wireTargets(),
+  ];
 }
 
 /** Every protocol with a call, by the path of that call. */
@@ -217,6 +226,23 @@ const passedOnBytes: Target = {
       const sent = encodeBody(body, { bytes, text, object });
       const sentText = typeof sent === "string" ? sent : Buffer.concat(sent).toString("utf8");
       assert.deepEqual(JSON.parse(sentText), JSON.parse(JSON.stringify(body)));
+    });
+  },
+};
+
+/** The requests of a batch are those that JSON.parse finds in its body, or the body is refused. */
+const batchRequests: Target = {
+  name: "requests of a batch of messages",
+  seeds: [
+    Buffer.from('{"requests":[{"custom_id":"a","params":{"model":"m","messages":[]}},{"custom_id":"b","params":{}}]}'),
+    Buffer.from(' { "requests" : [ [1, {}], "\\"]}", -1.5e3, true , null, {"a":"\\\\"} ] } '),
+  ],
+  run(bytes) {
+    const text = bytes.toString("utf8");
+    allowed(() => {
+      const found = [...requestsIn(text)].map(parsed);
+      if (found.includes(undefined)) return;
+      assert.deepEqual(found, (JSON.parse(text) as { requests: unknown }).requests);
     });
   },
 };

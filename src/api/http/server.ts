@@ -34,7 +34,7 @@ export function createServer(dependencies: ServerDependencies): Server {
   const batches = new Batches({ ...dependencies, stored });
   batches.begin();
   const served = { ...dependencies, stored, batches };
-  const api = createApi({ ...dependencies, stored, batches: batches.batches }, bodies);
+  const api = createApi({ ...dependencies, stored, batches: batches.batches, files: batches.files }, bodies);
   const listener = getRequestListener(api.fetch, { overrideGlobalObjects: false });
   const server = createHttpServer(
     {

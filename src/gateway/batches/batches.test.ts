@@ -3,9 +3,11 @@
 import OpenAI, { toFile } from "openai";
 import { expect, test, vi } from "vitest";
 import { rows, testGateway, testPrices, type TestGateway } from "../../api/testing.ts";
+import { scriptedEngine } from "../../engines/testing.ts";
 import { Seal } from "../../governance/index.ts";
 import { limits } from "../limits.ts";
 import { Batches } from "./runner.ts";
+import { BatchStore } from "./store.ts";
 
 type Line = Record<string, any>;
 
@@ -293,6 +295,93 @@ test("lines of every endpoint are served in its shape", async () => {
   expect(next.previous_response_id).toBe(response!["response"].body.id);
   const [completion] = await linesOf(client, (await ended(client, completions.id)).output_file_id);
   expect(completion!["response"].body).toMatchObject({ object: "text_completion" });
+});
+
+test("lines of embeddings are served in their shape, and cost their prompts alone", async () => {
+  await using at = await testGateway();
+  const vectors = () => ({
+    object: "list",
+    model: "vectors",
+    data: [{ object: "embedding", index: 0, embedding: [0.5, -0.25] }],
+    usage: { prompt_tokens: 6, total_tokens: 6 },
+  });
+  const card = { owned_by: "vllm", max_model_len: 512 };
+  await using engine = await scriptedEngine({}, ["vectors"], 0, { routes: { "POST /v1/embeddings": vectors }, card });
+  const price = { input_nano_per_million: "3000000", output_nano_per_million: "0", currency: "USD" };
+  const added = JSON.stringify({ name: "vectors", urls: [engine.url], model: "vectors", price });
+  expect((await at.request("/api/engines", { method: "POST", body: added })).status).toBeLessThan(300);
+  const client = at.client();
+  const line = (id: string, body: object) =>
+    JSON.stringify({ custom_id: id, method: "POST", url: "/v1/embeddings", body: { model: "vectors", ...body } });
+  const made = await batchOf(client, [line("a", { input: "hi" }), line("b", { input: 5 })], "/v1/embeddings");
+  const done = await ended(client, made.id);
+  expect(done.request_counts).toEqual({ total: 2, completed: 1, failed: 1 });
+  const [vector] = await linesOf(client, done.output_file_id);
+  expect(vector!["response"].body).toMatchObject({
+    object: "list",
+    data: [{ object: "embedding", embedding: [0.5, -0.25] }],
+    usage: { prompt_tokens: 6 },
+  });
+  expect((await linesOf(client, done.error_file_id))[0]).toMatchObject({
+    custom_id: "b",
+    response: { status_code: 400 },
+  });
+  const { settlements } = await rows(at);
+  expect(settlements.map(({ amount_nano }) => amount_nano)).toEqual([18n]);
+});
+
+test("erasing what is kept of a project's prompts deletes its batches and files, and no others; what was under way costs nothing", async () => {
+  await using at = await testGateway();
+  const [client, other] = [at.client(), await otherProject(at)];
+  const theirs = await upload(other, ["{}"]);
+  await ended(client, (await batchOf(client, [lineOf("a")])).id);
+  const before = await rows(at);
+  const held = Promise.withResolvers<void>();
+  at.engine.usual = { chunks: ["late"], wait: held.promise };
+  const running = await batchOf(client, [lineOf("b"), lineOf("c")]);
+  await expect.poll(() => at.engine.seen.length, { timeout: 20_000 }).toBe(3);
+  const { body } = await at.request("/api/kv-cache", { method: "DELETE" });
+  expect(body).toMatchObject({ batches: 2, files: 3 });
+  held.resolve();
+  await expect(client.batches.retrieve(running.id)).rejects.toMatchObject({ status: 404 });
+  for (const table of ["batches", "batch_lines", "file_chunks", "files"]) {
+    const { rows: left } = await at.db.query(`select from ${table} where project = $1`, [at.principal.project]);
+    expect(left, table).toEqual([]);
+  }
+  expect(await other.files.retrieve(theirs.id)).toMatchObject({ id: theirs.id });
+  await expect.poll(async () => (await rows(at)).calls.length).toBe(3);
+  const sum = ({ settlements }: Awaited<ReturnType<typeof rows>>) =>
+    settlements.reduce((all, { amount_nano: nano }) => all + nano, 0n);
+  expect(sum(await rows(at))).toBe(sum(before));
+});
+
+test("a project that keeps what it stores for some days keeps files and batches for no longer", async () => {
+  await using at = await testGateway();
+  const client = at.client();
+  const days = async (id: string) => {
+    const { created_at: from, expires_at: to } = await client.files.retrieve(id);
+    return Math.round((to! - from) / 86_400);
+  };
+  const keep = (retention_days: number) =>
+    at.request("/api/response-storage", { method: "PUT", body: JSON.stringify({ retention_days }) });
+  const first = await upload(client, [lineOf("a")]);
+  expect(await days(first.id)).toBe(30);
+  await keep(7);
+  expect([await days(first.id), await days((await upload(client, ["{}"])).id)]).toEqual([7, 7]);
+  // A batch has a day to be served.
+  await keep(0);
+  expect(await days(first.id)).toBe(1);
+  const { id } = await client.batches.create({ input_file_id: first.id, endpoint: url, completion_window: "24h" });
+  const done = await ended(client, id);
+  expect(await days(done.output_file_id!)).toBe(1);
+  await keep(7);
+  const batches = new BatchStore(at);
+  const isThereAfter = async (passed: string) => {
+    await at.db.query("update batches set expires_at = now() - $1::interval where id = $2", [passed, id]);
+    await batches.sweep();
+    return (await batches.get(at.principal.project, id)) !== undefined;
+  };
+  expect([await isThereAfter("6 days"), await isThereAfter("8 days")]).toEqual([true, false]);
 });
 
 test("what is wrong with a line is said in the error file, and others are served", async () => {

@@ -126,6 +126,18 @@ export class FileStore {
     return rowCount === 1;
   }
 
+  /** Removes a project's files and answers their number. An upload that is under way goes on. */
+  async erase(project: string): Promise<number> {
+    for (let erased = 0; ;) {
+      const { rowCount } = await this.#db.query(
+        "delete from files where project = $1 and id in (select id from files where project = $1 and complete limit $2)",
+        [project, limits.filesErased],
+      );
+      erased += rowCount ?? 0;
+      if ((rowCount ?? 0) < limits.filesErased) return erased;
+    }
+  }
+
   /** Removes files whose time is over, and those that were never completed. */
   async sweep(): Promise<void> {
     await this.#db.query(
@@ -167,11 +179,12 @@ export class FileWriter {
     }
   }
 
-  /** Throws LineshaftError `files_full`. */
+  /** `keptSeconds` is bounded by what the project keeps. Throws LineshaftError `files_full`. */
   async complete({ purpose, keptSeconds }: { purpose: string; keptSeconds: number }): Promise<StoredFile> {
     await this.#flush();
     const { rows } = await this.#client.query<FileRow>(
-      `update files set purpose = $3, complete = true, expires_at = now() + make_interval(secs => $4)
+      `update files set purpose = $3, complete = true, expires_at = now() + make_interval(secs => least($4, coalesce(
+          (select greatest(s.retention_days, 1) * 86400.0 from response_settings s where s.project = $1), $4)))
         where project = $1 and id = $2 returning ${columns}`,
       [this.#project, this.id, purpose, keptSeconds],
     );

@@ -1,4 +1,4 @@
-// How much a project may keep in stored responses and conversations, and for how long. The database adds up what is kept (migration 0038);
+// How much a project may keep in stored responses and conversations, and for how long, its files and batches included. The database adds up what is kept (migration 0038);
 // a process asks for the sum of a project at most every few seconds, so the bound may be passed by what is stored in that time.
 import { LineshaftError } from "../../errors/index.ts";
 import type { Database } from "../../store/index.ts";
@@ -9,7 +9,7 @@ export interface ProjectStorage {
   /** Bytes of items before they are compressed, and of what stands around them. */
   bytes: number;
   mostBytes: number;
-  /** Responses are kept for so many days; 0: none are. */
+  /** Responses are kept for so many days; 0: none are. Files are kept for no longer, and for a day at least. */
   retentionDays: number;
 }
 
@@ -78,6 +78,12 @@ export class ResponseStorage {
       await client.query(
         `update responses set expires_at = created_at + make_interval(days => $2)
           where project = $1 and expires_at > created_at + make_interval(days => $2)`,
+        [project, retentionDays],
+      );
+      // A batch has a day in which it is served, and reads its input file in it.
+      await client.query(
+        `update files set expires_at = created_at + make_interval(days => greatest($2, 1))
+          where project = $1 and expires_at > created_at + make_interval(days => greatest($2, 1))`,
         [project, retentionDays],
       );
     });

@@ -412,6 +412,8 @@ export const table: Row[] = [
     path: () => "/v1/batches/batch_none/cancel",
     answers: ofAll("404 not_found"),
   },
+  { route: "GET /api/batches", answers: ofAll("200") },
+  { route: "GET /api/batches/{id}", path: () => "/api/batches/batch_none", answers: ofAll("404 not_found") },
   { route: "POST /v1/messages/batches", body: () => ({ requests: [] }), answers: ofAll("400 invalid_value") },
   { route: "GET /v1/messages/batches", answers: ofAll("200") },
   ...(
