@@ -8,7 +8,7 @@ import { SseScanner } from "../../src/engines/wire/sse.ts";
 import { mutated } from "./mutate.ts";
 import { targets } from "./targets.ts";
 
-const runs = Number(process.env["LINESHAFT_FUZZ_RUNS"] ?? 300);
+const runs = Number(process.env["LINESHAFT_FUZZ_RUNS"] ?? 100);
 
 /** Inputs that were finds once, by target. */
 function corpusOf(name: string): [string, Buffer][] {

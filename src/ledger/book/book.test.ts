@@ -199,7 +199,7 @@ function comeToRest(world: World): void {
 }
 
 describe("several books on the naive model of the database", () => {
-  const seeds = Number(process.env["BOOK_SEEDS"] ?? 100);
+  const seeds = Number(process.env["BOOK_SEEDS"] ?? 25);
   test.each(Array.from({ length: seeds }, (_, seed) => seed))(
     "seed %i: nothing over, nothing stuck, sums equal",
     (seed) => {

@@ -99,6 +99,8 @@ const { schema } = fc.letrec<{ schema: unknown }>((tie) => ({
   ),
 }));
 
+const runs = Number(process.env["LINESHAFT_FUZZ_RUNS"] ?? 100);
+
 describe("any schema", () => {
   it("is refused by name, or all that its grammar writes is valid", () => {
     let compiledCount = 0;
@@ -130,8 +132,9 @@ describe("any schema", () => {
           if (text.length < 400) expect(matches(grammar, text), text).toBe(true);
         }
       }),
-      { numRuns: Number(process.env["LINESHAFT_FUZZ_RUNS"] ?? 300), seed: 6 },
+      { numRuns: runs, seed: 6 },
     );
-    expect(compiledCount).toBeGreaterThan(100);
+    // A search in which most schemas are refused would find nothing.
+    expect(compiledCount).toBeGreaterThan(runs / 3);
   });
 });
