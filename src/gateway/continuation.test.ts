@@ -48,6 +48,20 @@ async function pair({
   return engines;
 }
 
+/** The model `pair`, at two endpoints that speak Anthropic's API. */
+async function claudes(then: Script): Promise<void> {
+  for (const endpoint of ["claude-0", "claude-1"]) {
+    const engine = await scriptedEngine({}, ["pair"], 0, { shape: "messages", routes: {} });
+    engine.decide = (request) => (isContinuing(request) ? then : broken);
+    engines.push(engine);
+    const opened = createEngine("anthropic", { url: engine.url, model: "pair", key: "k" });
+    const facts = await opened.probe();
+    // An older model, which does not think by itself.
+    facts.capabilities.prefills = true;
+    at.engines.add("pair", opened, { kind: "openai", model: "pair", endpoint, facts });
+  }
+}
+
 const ask = async (path: string, body: Json): Promise<string> => {
   const headers = { "x-api-key": at.key, "anthropic-version": "2023-06-01", "content-type": "application/json" };
   const response = await fetch(at.address + path, { method: "POST", body: JSON.stringify(body), headers });
@@ -170,16 +184,7 @@ describe("an answer that breaks off is continued", () => {
   });
 
   test("in Anthropic's own API, in the block that is open", async () => {
-    for (const endpoint of ["claude-0", "claude-1"]) {
-      const engine = await scriptedEngine({}, ["pair"], 0, { shape: "messages", routes: {} });
-      engine.decide = (request) => (isContinuing(request) ? rest : broken);
-      engines.push(engine);
-      const opened = createEngine("anthropic", { url: engine.url, model: "pair", key: "k" });
-      const facts = await opened.probe();
-      // An older model, which does not think by itself.
-      facts.capabilities.prefills = true;
-      at.engines.add("pair", opened, { kind: "openai", model: "pair", endpoint, facts });
-    }
+    await claudes(rest);
     const text = await ask("/v1/messages", { model: "pair", max_tokens: 20, messages, stream: true });
     const count = (type: string) => text.split(`event: ${type}\n`).length - 1;
     expect(["message_start", "content_block_start", "content_block_stop", "message_stop"].map(count)).toEqual([
@@ -209,6 +214,58 @@ describe("an answer that breaks off is continued", () => {
         isContinuing(request) ? (refused++ === 0 ? { fail: { status: 500 } } : rest) : broken;
     expect(textOf(chunksOf(await chat()))).toBe("Once upon a time.");
     expect((await billed()).ways).toEqual(["first failed", "continued failed", "continued completed"]);
+  });
+});
+
+describe("an answer that is continued may end in a call of a tool", () => {
+  const called: Script = {
+    chunks: [" time"],
+    toolCalls: [{ name: "f", arguments: '{"a":1}' }],
+    usage: { prompt: 14, output: 2 },
+  };
+  const parameters = { type: "object", properties: { a: { type: "integer" } } };
+
+  test("in chat", async () => {
+    await pair({ then: called });
+    const chunks = chunksOf(await chat({ tools: [{ type: "function", function: { name: "f", parameters } }] }));
+    expect(textOf(chunks)).toBe("Once upon a time");
+    const calls = chunks.flatMap(({ choices }) => choices?.[0]?.delta?.tool_calls ?? []);
+    expect(calls.map(({ function: { arguments: given } }) => given ?? "").join("")).toBe('{"a":1}');
+    expect(calls[0]).toMatchObject({ index: 0, function: { name: "f" } });
+    expect(chunks.map(({ choices }) => choices[0]?.finish_reason).filter(Boolean)).toEqual(["tool_calls"]);
+    expect((await billed()).ways).toEqual(["first failed", "continued completed"]);
+  });
+
+  test.each(["chat", "messages"] as const)("in Messages, by engines that speak %s", async (shape) => {
+    if (shape === "chat") await pair({ then: called });
+    else await claudes(called);
+    const tools = [{ name: "f", input_schema: parameters }];
+    const text = await ask("/v1/messages", { model: "pair", max_tokens: 20, messages, tools, stream: true });
+    const events = text
+      .split("\n\n")
+      .filter((event) => event.startsWith("event: "))
+      .map((event) => JSON.parse(event.split("\ndata: ")[1]!) as Json)
+      .filter(({ type }) => type.startsWith("content_block_"));
+    const starts = events.filter(({ type }) => type === "content_block_start");
+    expect(starts.map(({ index, content_block: block }) => [index, block.type])).toEqual([
+      [0, "text"],
+      [1, "tool_use"],
+    ]);
+    expect(events.filter(({ type }) => type === "content_block_stop").map(({ index }) => index)).toEqual([0, 1]);
+    const json = events.filter(({ index }) => index === 1).map(({ delta }) => delta?.partial_json ?? "");
+    expect(json.join("")).toBe('{"a":1}');
+    expect(text).toContain('"stop_reason":"tool_use"');
+  });
+
+  test("in Responses", async () => {
+    await pair({ then: called });
+    const tools = [{ type: "function", name: "f", parameters }];
+    const text = await ask("/v1/responses", { model: "pair", input: "Tell me a story.", tools, stream: true });
+    const events = text.split("\n\n").filter((event) => event.startsWith("event: "));
+    expect(readStream(events.join("\n\n"))).toMatchObject({
+      text: "Once upon a time",
+      toolCalls: [{ name: "f", arguments: '{"a":1}' }],
+    });
   });
 });
 

@@ -20,6 +20,7 @@ import { busyFor, setBusy } from "./scheduling/busy.ts";
 import type { Dispatcher } from "./scheduling/dispatcher.ts";
 import type { Soon } from "./soon.ts";
 import type { AttemptState, Begun, CallState, Step } from "./state.ts";
+import { stoppable } from "./stoppable.ts";
 import type { Tries } from "./tries.ts";
 
 type Hedge = NonNullable<ModelRoute["hedge"]>;
@@ -66,7 +67,7 @@ export class Hedging {
   ): Promise<Begun> {
     const window = this.#windowOf(call);
     const place = window.begun();
-    const first = this.#opened(stoppable(call), attempt, elsewhere);
+    const first = this.#opened(alone(call), attempt, elsewhere);
     const isSilent = await silentFor(afterMs, first);
     const candidates = isSilent && window.allows(share) ? this.#others(call, attempt, step) : undefined;
     if (!candidates) return begunOf(await first.outcome);
@@ -113,7 +114,7 @@ export class Hedging {
    * the first attempt is under way, whatever goes wrong with the second.
    */
   async #second(call: CallState, first: Opened, step: Step, number: number): Promise<Opened | undefined> {
-    const own = stoppable(call);
+    const own = alone(call);
     const placing = (async () => this.#placing.placed(own.call, step, number, undefined))();
     const giveUp = new AbortController();
     const over = Promise.race([
@@ -140,7 +141,7 @@ export class Hedging {
     }
   }
 
-  #opened(own: ReturnType<typeof stoppable>, attempt: AttemptState, elsewhere: (() => boolean) | undefined): Opened {
+  #opened(own: ReturnType<typeof alone>, attempt: AttemptState, elsewhere: (() => boolean) | undefined): Opened {
     const outcome = this.#attempts.open(own.call, attempt, elsewhere).then(
       (begun) => ({ begun }),
       (error: unknown) => ({ error }),
@@ -190,18 +191,8 @@ function begunOf(outcome: Awaited<Opened["outcome"]>): Begun {
   throw outcome.error;
 }
 
-/** The call with a signal that stops one of its attempts alone. What is written to it is written to the call. */
-function stoppable(call: CallState): { call: CallState; stop: (reason: LineshaftError) => void } {
+/** The call with a way to stop one of its attempts alone. */
+function alone(call: CallState): { call: CallState; stop: (reason: LineshaftError) => void } {
   const own = new AbortController();
-  const signal = AbortSignal.any([call.signal, own.signal]);
-  const one = Object.create(call, {
-    signal: { value: signal },
-    isUnsettled: {
-      get: () => call.isUnsettled,
-      set(is: boolean) {
-        call.isUnsettled = is;
-      },
-    },
-  }) as CallState;
-  return { call: one, stop: (reason) => own.abort(reason) };
+  return { call: stoppable(call, own.signal), stop: (reason) => own.abort(reason) };
 }

@@ -51,7 +51,8 @@ export class PaidStream {
       const before = this.#came;
       this.#came = answer.outputSoFar();
       // What an engine does not count while it streams is estimated until it reports its usage at the end.
-      counted?.output(this.#came > 0 ? this.#came : this.#cap.likelyTokens);
+      const earlier = attempt.beginning?.outputTokens ?? 0;
+      counted?.output(earlier + (this.#came > 0 ? this.#came : this.#cap.likelyTokens));
       const waiting = attempt.cover.reach(this.#came);
       if (waiting) await paidOrAborted(waiting, signal);
       if (this.#isUnpaid(chunk) && attempt.cover.failure) throw attempt.cover.failure;

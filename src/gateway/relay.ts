@@ -35,11 +35,25 @@ export interface Served {
   end(begun: BegunStream, how: StreamEnd): Promise<EndedAttempt>;
   /**
    * Ends the attempt of a stream that broke off, and begins another that goes on after the text, or after all of it but the white space
-   * at its end; undefined where none can. Throws what stopped the call meanwhile. Absent: this answer cannot be continued.
+   * at its end; undefined where none can. `stop` ends what is begun. Throws what stopped it, or the call, meanwhile. Absent: this answer
+   * cannot be continued.
    */
-  goOn?: ((broken: BegunStream, text: string, failure: LineshaftError) => Promise<BegunStream | undefined>) | undefined;
+  goOn?:
+    | ((
+        broken: BegunStream,
+        text: string,
+        failure: LineshaftError,
+        stop: AbortSignal,
+      ) => Promise<BegunStream | undefined>)
+    | undefined;
   /** What the attempts of the answer that have ended have used. */
   before(): readonly Usage[];
+}
+
+/** An attempt that is being begun to go on with the answer. `going` never rejects. */
+interface Between {
+  going: Promise<unknown>;
+  stop: AbortController;
 }
 
 const over: Step = { done: true, value: undefined };
@@ -54,8 +68,8 @@ export class Relay implements AsyncIterableIterator<AnswerChunk, undefined> {
   #stream: PaidStream;
   /** The frame in which a later attempt's chunks are written, and where its text meets what has passed. */
   #continued: { wire: WireObject; join: (text: string) => string } | undefined;
-  /** Another attempt is being begun: until it is there, or is not, no attempt is under way here. Never rejects. */
-  #between: Promise<unknown> | undefined;
+  /** Another attempt is being begun: until it is there, or is not, no attempt is under way here. */
+  #between: Between | undefined;
   /** The engine's report of usage, which is passed on at the end. */
   #report: EngineChunk | undefined;
   /** The report stands beside the end of the answer, in the client's API: both wait, and leave as they came where they say what is billed. */
@@ -126,8 +140,9 @@ export class Relay implements AsyncIterableIterator<AnswerChunk, undefined> {
     const text = this.#passedText?.text;
     const wire = this.#continued?.wire ?? (this.#last ?? this.#report)?.wire;
     if (text === undefined || wire === undefined || this.#ended) return false;
-    const going = this.#served.goOn!(this.#begun, text, failure).catch(() => undefined);
-    this.#between = going;
+    const stop = new AbortController();
+    const going = this.#served.goOn!(this.#begun, text, failure, stop.signal).catch(() => undefined);
+    this.#between = { going, stop };
     const begun = await going;
     this.#between = undefined;
     if (!begun) return false;
@@ -190,8 +205,14 @@ export class Relay implements AsyncIterableIterator<AnswerChunk, undefined> {
   #finish(outcome: Outcome, failure?: LineshaftError): Promise<EndedAttempt> {
     this.#call.signal.removeEventListener("abort", this.#onAbort);
     return (this.#ended ??= this.#between
-      ? this.#between.then(() => this.#endNow(outcome, failure))
+      ? this.#stopped(this.#between, outcome, failure)
       : this.#endNow(outcome, failure));
+  }
+
+  async #stopped({ going, stop }: Between, outcome: Outcome, failure?: LineshaftError): Promise<EndedAttempt> {
+    stop.abort(failure);
+    await going;
+    return this.#endNow(outcome, failure);
   }
 
   #endNow(outcome: Outcome, failure?: LineshaftError): Promise<EndedAttempt> {

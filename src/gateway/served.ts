@@ -5,6 +5,7 @@ import type { AttemptRecord } from "./calls/record.ts";
 import type { Continuations } from "./continuations.ts";
 import type { ModelRoute } from "./modelRoutes.ts";
 import type { Served } from "./relay.ts";
+import { stoppable } from "./stoppable.ts";
 import type { BegunStream, CallState, EndedAttempt, Outcome } from "./state.ts";
 
 /** `finish`: the call has ended, and so has its last attempt; resolves when its record is written. */
@@ -19,7 +20,7 @@ export function servedBy(
   const broken = new Map<BegunStream, EndedAttempt>();
   /** What attempts that were to go on with the answer have used, and gave nothing of it. */
   const used: Usage[] = [];
-  const goOn: Served["goOn"] = async (stream, text, failure) => {
+  const goOn: Served["goOn"] = async (stream, text, failure, stop) => {
     const { attempt, answer } = stream;
     const ended = await attempts.end(call, attempt, { outcome: "failed", answer, failure });
     await call.losing;
@@ -29,7 +30,7 @@ export function servedBy(
     if (outputTokens >= attempt.outputLimit + (attempt.beginning?.outputTokens ?? 0)) return undefined;
     const from = call.attempts.length;
     try {
-      return await continuations.next(call, attempt, { text: text.trimEnd(), outputTokens });
+      return await continuations.next(stoppable(call, stop), attempt, { text: text.trimEnd(), outputTokens });
     } finally {
       for (const one of call.attempts.slice(from)) used.push(usageOf(one));
     }

@@ -46,6 +46,7 @@ export async function memoryGateway({
   shape,
   open: openAt = (url) => createOpenAiEngine({ url, model: "scripted" }),
   cardOf = () => card,
+  limiter,
 }: {
   script?: Script;
   owner?: string;
@@ -54,6 +55,7 @@ export async function memoryGateway({
   shape?: ScriptedRoutes["shape"];
   open?: (url: string) => Engine;
   cardOf?: (model: string) => RateCard | undefined;
+  limiter?: GatewayDependencies["limiter"];
 } = {}): Promise<MemoryGateway> {
   const own = { routes: engineRoutes, card: { owned_by: owner }, ...(shape && { shape }) };
   const engine = await scriptedEngine(script, ["scripted"], 0, own);
@@ -71,6 +73,7 @@ export async function memoryGateway({
     keys: { watch: () => () => {} },
     engines,
     routes,
+    limiter,
     events: { publish: () => {} },
     metrics,
     alarms: raised,
