@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { Browser, Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { generateMachines } from "../examples/maintenance-inspector/readings.ts";
 import { startPlant, type Plant } from "../examples/maintenance-inspector/server.ts";
 import { readAgentFolder } from "../src/agents/folder.ts";
@@ -408,7 +408,11 @@ describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM 
     await row.getByText("completed").first().waitFor();
     expect(await findings(page)).toEqual([]);
     await row.getByRole("link").click();
-    const batch = await api<BatchResource>(`/api/batches/${id}`);
+    // Its calls are recorded a moment after their results.
+    const batch = await vi.waitFor(async () => {
+      expect((await api<{ data: Call[] }>(`/api/calls?batch=${id}`)).data).toHaveLength(2);
+      return api<BatchResource>(`/api/batches/${id}`);
+    });
     expect(BigInt(batch.price_nano)).toBeGreaterThan(0n);
     await page.getByText(moneyParts(batch.price_nano, batch.currency)[0]).first().waitFor();
     expect(await findings(page)).toEqual([]);

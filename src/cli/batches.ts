@@ -247,7 +247,11 @@ async function follow(context: Context, client: Client, id: string): Promise<Bat
   try {
     for (;;) {
       const batch = await client.get<BatchResource>(`/api/batches/${id}`);
-      if (isOver(batch)) return batch;
+      if (isOver(batch)) {
+        // A line's result is written before its call is paid for, so the price is whole a moment after the end.
+        await sleep(lookMs, undefined, { signal });
+        return await client.get<BatchResource>(`/api/batches/${id}`);
+      }
       const failed = batch.failed === 0 ? "" : `, ${count(batch.failed)} failed`;
       line.show(`${id}: ${batch.status}, ${servedText(batch)} served${failed}, ${duration(terminal.now() - begun)}`);
       await sleep(lookMs, undefined, { signal });

@@ -106,7 +106,7 @@ export const batch = z.object({
   total: z.number().int().describe("Lines of its file; 0 until the file is validated"),
   completed: z.number().int().describe("Lines that were served"),
   failed: z.number().int().describe("Lines that ended with an error, and those that the batch ended without"),
-  price_nano: nano.describe("What its calls have cost until now"),
+  price_nano: nano.describe("What its calls have cost until now; whole a moment after its end"),
   currency: z.string(),
   input_file: z.string().nullable().describe("Null for a batch of messages, whose requests came in one body"),
   output_file: z.string().nullable(),

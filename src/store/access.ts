@@ -31,6 +31,7 @@ export const access: Record<string, Owned & Access> = {
   attempts: { room: "gateway", ...appendOnly },
   attestations: { room: "agents", ...appendOnly },
   batch_lines: { room: "gateway", ...free },
+  batch_prices: { room: "gateway", ...free },
   batches: { room: "gateway", ...free },
   blobs: { room: "store", ...appendOnly },
   budget_changes: { room: "ledger", class: "by function" },

@@ -5,13 +5,13 @@ import type { BatchResource } from "../../contract/index.ts";
 import { send } from "../api/client.ts";
 import { FormDialog } from "../ui/dialog.tsx";
 import { shortId } from "../ui/text.tsx";
-import { isCancellable } from "./batchState.ts";
+import { cancelPath, isCancellable } from "./batchState.ts";
 
 export function CancelBatch({ batch, small = false }: { batch: BatchResource; small?: boolean }) {
   const client = useQueryClient();
   const [asking, setAsking] = useState(false);
   const cancel = useMutation({
-    mutationFn: () => send(`/v1/batches/${encodeURIComponent(batch.id)}/cancel`, { method: "POST" }),
+    mutationFn: () => send(cancelPath(batch), { method: "POST" }),
     onSuccess: async () => {
       setAsking(false);
       await Promise.all([

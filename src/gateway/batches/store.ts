@@ -306,6 +306,7 @@ export class BatchStore {
             (select s.retention_days * 86400.0 from response_settings s where s.project = b.project), $1)))`,
       [limits.fileKeptSeconds],
     );
+    await this.#db.query("delete from batch_prices p where not exists (select from batches b where b.id = p.batch)");
   }
 }
 

@@ -3,13 +3,26 @@
 import type { RecordRows } from "../../ledger/index.ts";
 import { isRedone, rowsOfCrash } from "./crash.ts";
 
+/** A call that is a line of a batch, in its row's JSON. */
+const ofBatch = '"batch":"';
+
+/** Adds what new calls of batches cost. In the order of their names, so that two processes that post at once do not wait for each other. */
+const withPrices = `,
+       priced as (
+         insert into batch_prices as known (batch, price_nano)
+         select batch, sum(price_nano) from recorded where batch is not null group by batch order by batch
+         on conflict (batch) do update set price_nano = known.price_nano + excluded.price_nano)`;
+
 /** The gateway's part of every batch that is posted. JSON is the cheapest way to bring many rows over. */
 export const callRecords: RecordRows = {
   /** A row that is there already stands: a batch may be posted again. */
   async post(client, { attempts, calls }) {
+    // Most calls are of no batch, and their posting is to cost nothing more.
+    const hasBatch = calls.some((row) => row.includes(ofBatch));
     await client.query(
       `with recorded as (
-         insert into calls select c.* from json_populate_recordset(null::calls, $1) c on conflict (id) do nothing)
+         insert into calls select c.* from json_populate_recordset(null::calls, $1) c on conflict (id) do nothing
+         ${hasBatch ? "returning batch, price_nano" : ""})${hasBatch ? withPrices : ""}
        insert into attempts select a.* from json_populate_recordset(null::attempts, $2) a on conflict (id) do nothing`,
       [`[${calls.join()}]`, `[${attempts.join()}]`],
     );

@@ -62,13 +62,10 @@ export async function attemptsOfCall(db: Queryable, call: string): Promise<Attem
   return rows.map(attemptOfRow);
 }
 
-/**
- * What the calls of each batch have cost, in nano-units; 0 for a batch without calls. It is summed when it is read, by an index that has
- * nothing else, so that posting is as cheap as without it.
- */
+/** What the calls of each batch have cost, in nano-units; 0 for a batch without calls. */
 export async function priceOfBatches(db: Queryable, batches: readonly string[]): Promise<(batch: string) => bigint> {
   const { rows } = await db.query<{ batch: string; price_nano: bigint }>(
-    "select batch, sum(price_nano)::bigint as price_nano from calls where batch = any($1) group by batch",
+    "select batch, price_nano from batch_prices where batch = any($1)",
     [batches],
   );
   const known = new Map(rows.map((row) => [row.batch, row.price_nano]));

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import type { HeldAttempt, Settlement } from "../../ledger/index.ts";
 import { tamper, testDatabase } from "../../store/testing.ts";
-import { attemptsOfCall, callsBeginning } from "./read.ts";
+import { attemptsOfCall, callsBeginning, priceOfBatches } from "./read.ts";
 import type { AttemptRecord, CallRecord } from "./record.ts";
 import type { CallState } from "../state.ts";
 import { holdContext, rowsOfCrash } from "./crash.ts";
@@ -102,6 +102,12 @@ test("what is recorded is read back as it was, absent fields included", async ()
   await callRecords.post(db, rows);
   await callRecords.post(db, rows);
   expect(await callsBeginning(db, ["org", null], "call_", { limit: 5 })).toEqual([call, bare]);
+  // What was posted twice is added up once, and a further call of the batch is added to it.
+  const priceOf = async () => (await priceOfBatches(db, ["batch_1"]))("batch_1");
+  expect(await priceOf()).toBe(call.priceNano);
+  const further = { ...call, id: "call_3", priceNano: 5n };
+  await callRecords.post(db, { attempts: [], calls: [further, bare].map((one) => JSON.stringify(callToRow(one))) });
+  expect(await priceOf()).toBe(call.priceNano + 5n);
   expect(await attemptsOfCall(db, "call_1")).toEqual([attempt]);
   expect(await attemptsOfCall(db, "call_2")).toEqual([bareAttempt]);
 });
@@ -149,7 +155,11 @@ describe("what a crash leaves", () => {
   const state = {
     id: "call_1",
     model: "m",
-    request: { asked: { shape: "chat", model: "alias", stream: true }, program: "client/p" },
+    request: {
+      asked: { shape: "chat", model: "alias", stream: true },
+      program: "client/p",
+      line: { batch: "batch_1" },
+    },
     startedAt: 1_700_000_000_000,
     attempts: [attempt],
   } as unknown as CallState;
@@ -205,6 +215,7 @@ describe("what a crash leaves", () => {
         status: "failed",
         errorCode: "process_ended",
         program: "client/p",
+        batch: "batch_1",
         model: "m",
         askedModel: "alias",
         stream: true,
