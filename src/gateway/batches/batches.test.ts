@@ -612,8 +612,10 @@ test("a project has so many batches under way, and files and batches are removed
   await at.db.query("update batches set status = 'failed', expires_at = now() - interval '31 days'");
   await at.db.query("update files set expires_at = now() - interval '1 second'");
   await expect(client.files.retrieve(file.id)).rejects.toMatchObject({ status: 404 });
+  await at.db.query("insert into batch_prices select id, 1 from batches");
   await files.sweep();
   await batches.sweep();
   expect((await at.db.query("select from files")).rows).toEqual([]);
   expect((await at.db.query("select from batches")).rows).toEqual([]);
+  expect((await at.db.query("select from batch_prices")).rows).toEqual([]);
 });
