@@ -12,6 +12,7 @@ import {
   type MetricValue,
 } from "prom-client";
 import { limits } from "./limits.ts";
+import { Distribution, histogram, type Add } from "./readings.ts";
 
 type CallOutcome = "completed" | "refused" | "failed" | "cancelled";
 
@@ -65,29 +66,6 @@ interface ProvenNumbers {
 
 const firstTokenBuckets = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 const durationBuckets = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
-
-/** Counts per bucket, sum and count: what a histogram is. */
-class Distribution {
-  readonly bounds: number[];
-  readonly counts: number[];
-  sum = 0;
-  count = 0;
-
-  constructor(bounds: number[]) {
-    this.bounds = bounds;
-    this.counts = bounds.map(() => 0);
-  }
-
-  add(value: number): void {
-    this.sum += value;
-    this.count++;
-    for (let place = 0; place < this.bounds.length; place++)
-      if (value <= this.bounds[place]!) {
-        this.counts[place]!++;
-        return;
-      }
-  }
-}
 
 interface ModelNumbers {
   outcomes: Record<CallOutcome, number>;
@@ -359,43 +337,4 @@ export function createMetrics(options: { process?: boolean } = {}): Metrics {
     buffersReadBy: (read) => void (buffers = read),
     schedulerReadBy: (read) => void (scheduler = read),
   };
-}
-
-type Add = (labels: Record<string, string>, value: number) => void;
-
-/** A histogram whose numbers are kept elsewhere: prom-client's own can only be filled one observation at a time. */
-function histogram(
-  registry: Registry,
-  name: string,
-  help: string,
-  read: () => (readonly [model: string, distribution: Distribution])[],
-): void {
-  const metric = {
-    name,
-    help,
-    type: "histogram",
-    aggregator: "sum",
-    reset() {},
-    get: () => ({
-      name,
-      help,
-      type: "histogram",
-      aggregator: "sum",
-      values: read().flatMap(([model, { bounds, counts, sum, count }]) => {
-        let below = 0;
-        const buckets = bounds.map((le, place) => ({
-          metricName: `${name}_bucket`,
-          labels: { le, model } as Record<string, string | number>,
-          value: (below += counts[place]!),
-        }));
-        return [
-          ...buckets,
-          { metricName: `${name}_bucket`, labels: { le: "+Inf", model }, value: count },
-          { metricName: `${name}_sum`, labels: { model }, value: sum },
-          { metricName: `${name}_count`, labels: { model }, value: count },
-        ];
-      }),
-    }),
-  };
-  registry.registerMetric(metric as unknown as Parameters<Registry["registerMetric"]>[0]);
 }
