@@ -3,16 +3,10 @@
 //
 // On the path of a call a metric is an addition to a plain number; prom-client is handed the numbers when metrics are
 // requested. (Its own counters validate and hash their labels at every addition: a dozen of them cost more than the pipeline.)
-import {
-  Counter,
-  Gauge,
-  Registry,
-  collectDefaultMetrics,
-  type MetricObjectWithValues,
-  type MetricValue,
-} from "prom-client";
+import { Registry, collectDefaultMetrics, type MetricObjectWithValues, type MetricValue } from "prom-client";
 import { limits } from "./limits.ts";
-import { Distribution, histogram, type Add } from "./readings.ts";
+import { Distribution, readings } from "./readings.ts";
+import { schedulerMetrics, type SchedulerNumbers } from "./schedulerMetrics.ts";
 
 type CallOutcome = "completed" | "refused" | "failed" | "cancelled";
 
@@ -47,14 +41,6 @@ export interface Metrics {
   buffersReadBy(read: () => Readonly<Record<string, number>>): void;
   /** Where the scheduler's numbers are read when metrics are requested. */
   schedulerReadBy(read: () => SchedulerNumbers): void;
-}
-
-/** What the scheduler is asked for metrics. */
-export interface SchedulerNumbers {
-  waiting: readonly { model: string; calls: number; tokens: number }[];
-  endpoints: readonly { engine: string; prefillTokens: number; kvTokens: number }[];
-  workingSets: readonly { model: string; load: number; paused: number }[];
-  index: { blocks: number; bytes: number };
 }
 
 /** A proof of the ledger as numbers; `discrepancies` by rule, of which there is a fixed list. */
@@ -109,28 +95,7 @@ export function createMetrics(options: { process?: boolean } = {}): Metrics {
     return numbers;
   }
 
-  const counter = (name: string, help: string, labelNames: string[], read: (add: Add) => void) =>
-    new Counter({
-      name,
-      help,
-      labelNames,
-      registers: [registry],
-      collect() {
-        this.reset();
-        read((labels, value) => this.inc(labels, value));
-      },
-    });
-  const gauge = (name: string, help: string, labelNames: string[], read: (add: Add) => void) =>
-    new Gauge({
-      name,
-      help,
-      labelNames,
-      registers: [registry],
-      collect() {
-        this.reset();
-        read((labels, value) => this.set(labels, value));
-      },
-    });
+  const { counter, gauge, histogram } = readings(registry);
 
   counter(
     "lineshaft_calls_total",
@@ -245,53 +210,15 @@ export function createMetrics(options: { process?: boolean } = {}): Metrics {
     },
   );
   histogram(
-    registry,
     "lineshaft_time_to_first_token_seconds",
     "From the arrival of a call to the first chunk of its answer",
     () => [...models].map(([model, { firstToken }]) => [model, firstToken] as const),
   );
-  histogram(registry, "lineshaft_call_duration_seconds", "From the arrival of a call to its settlement", () =>
+  histogram("lineshaft_call_duration_seconds", "From the arrival of a call to its settlement", () =>
     [...models].map(([model, { duration }]) => [model, duration] as const),
   );
 
-  let scheduler: () => SchedulerNumbers = () => ({
-    waiting: [],
-    endpoints: [],
-    workingSets: [],
-    index: { blocks: 0, bytes: 0 },
-  });
-  gauge("lineshaft_queue_calls", "Calls that wait for their turn, by model", ["model"], (add) => {
-    for (const { model, calls } of scheduler().waiting) add({ model }, calls);
-  });
-  gauge("lineshaft_queue_tokens", "Tokens that waiting calls will be charged, by model", ["model"], (add) => {
-    for (const { model, tokens } of scheduler().waiting) add({ model }, tokens);
-  });
-  gauge(
-    "lineshaft_prefill_tokens_waiting",
-    "Prompt tokens placed and not yet computed, by engine",
-    ["engine"],
-    (add) => {
-      for (const { engine, prefillTokens } of scheduler().endpoints) add({ engine }, prefillTokens);
-    },
-  );
-  gauge("lineshaft_kv_tokens_in_use", "Tokens of KV that calls under way hold, by engine", ["engine"], (add) => {
-    for (const { engine, kvTokens } of scheduler().endpoints) add({ engine }, kvTokens);
-  });
-  gauge("lineshaft_working_set_share", "Share of the KV that live programs need, by model", ["model"], (add) => {
-    for (const { model, load } of scheduler().workingSets) add({ model }, load);
-  });
-  gauge(
-    "lineshaft_programs_paused",
-    "Programs that wait until the KV has room for them, by model",
-    ["model"],
-    (add) => {
-      for (const { model, paused } of scheduler().workingSets) add({ model }, paused);
-    },
-  );
-  gauge("lineshaft_prefix_index_blocks", "Distinct KV blocks known to be cached somewhere", [], (add) =>
-    add({}, scheduler().index.blocks),
-  );
-  gauge("lineshaft_prefix_index_bytes", "Memory of the prefix index", [], (add) => add({}, scheduler().index.bytes));
+  const scheduler = schedulerMetrics(registry);
 
   const increase = (map: Map<string, number>, key: string, by: number) => void map.set(key, (map.get(key) ?? 0) + by);
 
@@ -335,6 +262,6 @@ export function createMetrics(options: { process?: boolean } = {}): Metrics {
     proven: (newest) => void (proofs = newest),
     alarmsReadBy: (read) => void (standing = read),
     buffersReadBy: (read) => void (buffers = read),
-    schedulerReadBy: (read) => void (scheduler = read),
+    schedulerReadBy: scheduler.readBy,
   };
 }

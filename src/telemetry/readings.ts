@@ -1,5 +1,5 @@
 // Metrics whose numbers are kept elsewhere: prom-client reads them when metrics are requested.
-import type { Registry } from "prom-client";
+import { Counter, Gauge, type Registry } from "prom-client";
 
 /** Counts per bucket, sum and count: what a histogram is. */
 export class Distribution {
@@ -24,10 +24,41 @@ export class Distribution {
   }
 }
 
-export type Add = (labels: Record<string, string>, value: number) => void;
+/** Makers of metrics in a registry. Each `read` is called when metrics are requested, and tells all values that there are. */
+export function readings(registry: Registry) {
+  return {
+    counter: (name: string, help: string, labelNames: string[], read: (add: Add) => void) =>
+      new Counter({
+        name,
+        help,
+        labelNames,
+        registers: [registry],
+        collect() {
+          this.reset();
+          read((labels, value) => this.inc(labels, value));
+        },
+      }),
+    gauge: (name: string, help: string, labelNames: string[], read: (add: Add) => void) =>
+      new Gauge({
+        name,
+        help,
+        labelNames,
+        registers: [registry],
+        collect() {
+          this.reset();
+          read((labels, value) => this.set(labels, value));
+        },
+      }),
+    histogram: (name: string, help: string, read: () => (readonly [model: string, distribution: Distribution])[]) =>
+      histogram(registry, name, help, read),
+  };
+}
+
+/** Tells prom-client one value with its labels. */
+type Add = (labels: Record<string, string>, value: number) => void;
 
 /** A histogram whose numbers are kept elsewhere: prom-client's own can only be filled one observation at a time. */
-export function histogram(
+function histogram(
   registry: Registry,
   name: string,
   help: string,
