@@ -1,18 +1,22 @@
 // What is written before what: the mark of an attempt before its engine is asked, and the record of a call before its client has the answer.
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { memoryGateway } from "./testing/memoryGateway.ts";
+
+const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 test("the engine is asked once the mark of the attempt is written", async () => {
   await using at = await memoryGateway();
+  const opened = vi.spyOn(at.engines.get("scripted")!.engine, "open");
   const written = Promise.withResolvers<void>();
   const marked = Promise.withResolvers<void>();
   at.ledger.sent = () => (marked.resolve(), written.promise);
   const call = at.gateway.call(at.request());
   await marked.promise;
-  expect(at.engine.seen).toHaveLength(0);
+  await turn();
+  expect(opened).not.toHaveBeenCalled();
   written.resolve();
   await (await call).whole();
-  expect(at.engine.seen).toHaveLength(1);
+  expect(opened).toHaveBeenCalledTimes(1);
 });
 
 test("a call whose mark cannot be written asks no engine and costs nothing", async () => {
@@ -40,7 +44,7 @@ test.each([
   };
   const reading = read();
   await recorded.promise;
-  await new Promise((resolve) => setImmediate(resolve));
+  await turn();
   expect(hasEnded).toBe(false);
   written.resolve();
   await reading;
@@ -55,7 +59,7 @@ test("a call that is refused is answered once its record is written", async () =
   let isRefused = false;
   const call = at.gateway.call(at.request({ model: "unknown" })).catch(() => (isRefused = true));
   await recorded.promise;
-  await new Promise((resolve) => setImmediate(resolve));
+  await turn();
   expect(isRefused).toBe(false);
   written.resolve();
   await call;
