@@ -5,6 +5,7 @@ import type { IncomingMessage } from "node:http";
 import { mkdtempSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Shape } from "../../src/engines/index.ts";
 import { testGateway } from "../../src/api/testing.ts";
 import { scriptedEngine, type Script, type ScriptedEngine } from "../../src/engines/testing.ts";
 import { ruleEngine, type Rule } from "./rules.ts";
@@ -13,8 +14,10 @@ import { vectorRoutes } from "./vectors.ts";
 export interface World extends AsyncDisposable {
   address: string;
   key: string;
-  /** Adds an engine that answers by rules, as the model NAME. */
+  /** Adds an engine that speaks chat and answers by rules, as the model NAME. */
   serve(name: string, ...rules: Rule[]): Promise<ScriptedEngine>;
+  /** Adds one that speaks another API. */
+  serveAs(shape: Shape, name: string, ...rules: Rule[]): Promise<ScriptedEngine>;
   /** Adds an engine that makes embeddings and ranks, as the model NAME. */
   serveVectors(name: string): Promise<ScriptedEngine>;
   /** Calls that have ended, oldest first, of one model. */
@@ -37,25 +40,26 @@ export async function openWorld(): Promise<World> {
   const arrived = { sockets: 0, posts: 0 };
   at.server.on("upgrade", () => void arrived.sockets++);
   at.server.on("request", ({ url }: IncomingMessage) => void (url === "/v1/responses" && arrived.posts++));
-  const add = async (name: string, engine: ScriptedEngine) => {
+  const add = async (name: string, engine: ScriptedEngine, kind?: string) => {
     engines.push(engine);
     const price = { input_nano_per_million: "3000000", output_nano_per_million: "7000000", currency: "USD" };
-    const body = JSON.stringify({ name, urls: [engine.url], model: name, price });
+    const body = JSON.stringify({ name, urls: [engine.url], model: name, price, kind });
     const added = await at.request("/api/engines", { method: "POST", body });
     if (added.status >= 300) throw new Error(`The engine was refused: ${JSON.stringify(added.body)}`);
     return engine;
   };
+  const serveAs: World["serveAs"] = async (shape, name, ...rules) => {
+    const card = { owned_by: "sglang", max_model_len: 200_000 };
+    const own = shape === "chat" ? { routes: {}, card } : { routes: { ...googlesList(name) }, shape };
+    const engine = await scriptedEngine({}, [name], 0, own);
+    engine.decide = ruleEngine(...rules);
+    return add(name, engine, kindOf[shape]);
+  };
   return {
     address: at.address,
     key: at.key,
-    async serve(name, ...rules) {
-      const engine = await scriptedEngine({}, [name], 0, {
-        routes: {},
-        card: { owned_by: "sglang", max_model_len: 200_000 },
-      });
-      engine.decide = ruleEngine(...rules);
-      return add(name, engine);
-    },
+    serve: (name, ...rules) => serveAs("chat", name, ...rules),
+    serveAs,
     async serveVectors(name) {
       const routes = vectorRoutes();
       return add(name, await scriptedEngine({}, [name], 0, { routes, card: { owned_by: "vllm", max_model_len: 512 } }));
@@ -74,6 +78,26 @@ export async function openWorld(): Promise<World> {
     },
   };
 }
+
+/** The list in which Google's API says how long a prompt may be. No other API asks for it in this shape. */
+const googlesList = (name: string) => ({
+  "GET /v1/models": (_body: unknown, path: string) =>
+    path.includes("pageSize")
+      ? {
+          models: [
+            {
+              name: `models/${name}`,
+              inputTokenLimit: 200_000,
+              outputTokenLimit: 64_000,
+              supportedGenerationMethods: ["generateContent", "countTokens"],
+            },
+          ],
+        }
+      : { data: [{ type: "model", id: name, object: "model" }], has_more: false },
+});
+
+/** The kind of an engine that speaks an API; absent: asked. */
+const kindOf: Partial<Record<Shape, string>> = { messages: "anthropic", responses: "responses", gemini: "gemini" };
 
 /** Folders of clients, removed together. */
 export class Folders implements Disposable {
