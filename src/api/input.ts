@@ -7,7 +7,7 @@ import { nextTurn } from "../bounded/index.ts";
 import type { Principal } from "../governance/types.ts";
 import { isStorable, unstorable } from "../store/index.ts";
 import { limits } from "./limits.ts";
-import { isLarge, parseJson, readBody, type BodyBudget } from "./http/bodies.ts";
+import { isLarge, jsonOf, readBody, type BodyBudget } from "./http/bodies.ts";
 import { bodyTooLarge } from "../gateway/refusals.ts";
 import { checkValues } from "../gateway/values.ts";
 import type { ApiEnv } from "./helpers.ts";
@@ -31,10 +31,9 @@ export const checkInput =
     if (method !== "GET" && method !== "HEAD" && Number(c.req.header("content-length") ?? 0) > 0) {
       const held = bodies.open(c.var.principal.key);
       try {
-        const { bytes, text } = await readBody(c.env.incoming, { mostBytes: limits.apiBodyBytes, json: apiJson, held });
-        if (isLarge(bytes)) await nextTurn();
-        const body = parseJson(text);
-        if (isLarge(bytes)) await nextTurn();
+        const read = await readBody(c.env.incoming, { mostBytes: limits.apiBodyBytes, json: apiJson, held });
+        const { bytes, text = bytes.toString("utf8") } = read;
+        const body = await jsonOf(read);
         checkValues(body, { depth: limits.apiBodyDepth, values: limits.apiBodyValues, text: true });
         if (isLarge(bytes)) await nextTurn();
         c.set("principal", await principalOf(c as unknown as Context<ApiEnv>));

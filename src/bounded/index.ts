@@ -4,4 +4,5 @@ export { boundedSchema, CheckBusyError, jsonProblem, schemaDefect, valueProblem,
 export { TaskError, ThreadPool, type PoolOptions } from "./threads.ts";
 export { readYaml } from "./yaml.ts";
 export { Memory, processMemory, type Held } from "./memory.ts";
-export { JsonBoundError, JsonMeter, nextTurn, type JsonBounds } from "./json.ts";
+export { JsonBoundError, JsonMeter, nextTurn, type JsonBounds, type JsonMembers } from "./json.ts";
+export { parseParts, parsePartsInTurns } from "./jsonParts.ts";

@@ -1,6 +1,7 @@
-// Counts JSON before it is parsed, in its text or in its bytes while they come in. The cost of parsing and checking depends on the number of values, and a
-// megabyte may hold one string or half a million lists. Strings are skipped by the search for their end, on a piece as Latin-1 text: that
-// search costs two thirds of the one on bytes, where the quotes are some dozen bytes apart.
+// Counts JSON before it is parsed, in its text or in its bytes while they come in, and notes where the members of its outermost object lie. The
+// cost of parsing and checking depends on the number of values, and a megabyte may hold one string or half a million lists. Strings are
+// skipped by the search for their end, on a piece as Latin-1 text: that search costs two thirds of the one on bytes, where the quotes are
+// some dozen bytes apart.
 
 import { LineshaftError } from "../errors/index.ts";
 
@@ -13,6 +14,22 @@ export interface JsonBounds {
   /** Numbers in lists: token ids, which cost little each. */
   numbers: number;
 }
+
+/** Where the value of a member of the outermost object lies: [start, end), white space around it included. */
+export interface JsonMember {
+  start: number;
+  end: number;
+  /** Names of members inside the value, at any depth, as often as they are written. */
+  names: number;
+  /** Places of commas where a long list can be cut into lists of about `partLength`. */
+  cuts: readonly number[];
+}
+
+/** By name. Offsets count bytes; where the JSON was given as a text they count its characters. */
+export type JsonMembers = ReadonlyMap<string, JsonMember>;
+
+/** Length from which on a list gets a cut. Texts of this length lie where the young generation is collected, and cost no memory of their own. */
+const usualPartLength = 32 * 1024;
 
 /** A text exceeds a bound; the message continues after "The body". */
 export class JsonBoundError extends LineshaftError {
@@ -27,6 +44,7 @@ export class JsonBoundError extends LineshaftError {
 
 const quote = 0x22;
 const backslash = 0x5c;
+const noCuts: readonly number[] = [];
 
 /** Counts one JSON text (RFC 8259) in UTF-8 that comes in pieces. Linear in its bytes; keeps none of them. */
 export class JsonMeter {
@@ -39,13 +57,31 @@ export class JsonMeter {
   #escaped = false;
   /** A comma or an opening bracket came, and its element has not begun yet. */
   #elementOpen = false;
+  /** Length of the pieces before this one. */
+  #before = 0;
+  /** Names inside the outermost object's members so far. */
+  #names = 0;
+  #places: Places | undefined;
+  /** Bytes are given, whose text beyond ASCII is not read. */
+  #isLatin1 = false;
 
-  constructor(bounds: JsonBounds) {
+  /** `notesMembers`: it also notes where the members of the outermost object lie. */
+  constructor(bounds: JsonBounds, notesMembers = false, partLength = usualPartLength) {
     this.#bounds = bounds;
+    if (notesMembers) this.#places = new Places(partLength);
+  }
+
+  /**
+   * Members of the outermost object, once all of it was counted. Undefined where the text is no object, gives a name twice in it, or was cut
+   * into pieces inside of one of these names.
+   */
+  get members(): JsonMembers | undefined {
+    return this.#places?.members;
   }
 
   /** Counts the next bytes. Throws JsonBoundError at the first bound that is passed. What is no JSON is counted all the same. */
   push(piece: Uint8Array): void {
+    this.#isLatin1 = true;
     this.pushText(Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength).toString("latin1"));
   }
 
@@ -66,13 +102,38 @@ export class JsonMeter {
       }
       if (byte === quote) {
         this.#inString = true;
+        const start = at - 1;
         at = this.#skipString(text, at);
-      } else if (byte === 0x2c) this.#elementOpen = true;
-      else if (byte === 0x5b || byte === 0x7b) {
+        if (this.#depth === 1 && this.#places?.awaitsName === true) this.#noteName(text.slice(start, at));
+      } else if (byte === 0x3a) {
+        if (this.#depth > 1) this.#names++;
+        else this.#places?.valueBegins(this.#before + at);
+      } else if (byte === 0x2c) {
+        this.#elementOpen = true;
+        if (this.#depth === 1) this.#noteEnd(at);
+        else if (this.#depth === 2) this.#places?.comma(this.#before + at - 1);
+      } else if (byte === 0x5b || byte === 0x7b) {
         this.#elementOpen = true;
         if (++this.#depth > this.#bounds.depth) throw new JsonBoundError("depth", this.#bounds.depth);
-      } else if (byte === 0x5d || byte === 0x7d) this.#depth--;
+        if (this.#depth > 2) continue;
+        if (this.#depth === 2) this.#places?.opens(byte === 0x5b);
+        else if (byte === 0x5b) this.#places = undefined;
+      } else if (byte === 0x5d || byte === 0x7d) {
+        if (--this.#depth === 0) this.#noteEnd(at);
+      }
     }
+    this.#before += text.length;
+  }
+
+  #noteName(written: string): void {
+    const isBeyond = this.#isLatin1 && /[^\0-\x7f]/.test(written);
+    const name = isBeyond ? Buffer.from(written, "latin1").toString("utf8") : written;
+    if (this.#inString || this.#places?.name(name) === false) this.#places = undefined;
+  }
+
+  #noteEnd(at: number): void {
+    this.#places?.valueEnds(this.#before + at - 1, this.#names);
+    this.#names = 0;
   }
 
   #value(): void {
@@ -107,6 +168,63 @@ export class JsonMeter {
       this.#inString = false;
       return at;
     }
+  }
+}
+
+/** Notes the members of the outermost object. */
+class Places {
+  readonly members = new Map<string, JsonMember>();
+  readonly #partLength: number;
+  #name: string | undefined;
+  #start = -1;
+  #isList = false;
+  #cuts: number[] | undefined;
+  /** Where the part of a list begins that is not cut yet. */
+  #part = 0;
+
+  constructor(partLength: number) {
+    this.#partLength = partLength;
+  }
+
+  /** A text that comes now is the name of a member. */
+  get awaitsName(): boolean {
+    return this.#name === undefined;
+  }
+
+  /** Takes a name as it is written. False where it is none, or was given before. */
+  name(written: string): boolean {
+    try {
+      this.#name = written.includes("\\") ? (JSON.parse(written) as string) : written.slice(1, -1);
+    } catch {
+      return false;
+    }
+    return !this.members.has(this.#name);
+  }
+
+  valueBegins(place: number): void {
+    this.#start = place;
+    this.#part = place;
+    this.#isList = false;
+    this.#cuts = undefined;
+  }
+
+  /** The member's value is a list or an object. */
+  opens(isList: boolean): void {
+    this.#isList = isList;
+  }
+
+  /** A comma inside the value. */
+  comma(place: number): void {
+    if (!this.#isList || place - this.#part < this.#partLength) return;
+    (this.#cuts ??= []).push(place);
+    this.#part = place + 1;
+  }
+
+  valueEnds(end: number, names: number): void {
+    if (this.#name === undefined || this.#start < 0) return;
+    this.members.set(this.#name, { start: this.#start, end, names, cuts: this.#cuts ?? noCuts });
+    this.#name = undefined;
+    this.#start = -1;
   }
 }
 

@@ -38,7 +38,6 @@ function decoded({ recording, route }: (typeof calls)[number]): ModelCall {
     query: new URLSearchParams(recording.path.split("?")[1]),
     headers: recording.headers,
     bytes: Buffer.from(text),
-    text,
     json: recording.body,
   });
 }

@@ -6,9 +6,11 @@ import { LineshaftError } from "../../errors/index.ts";
 import {
   JsonBoundError,
   JsonMeter,
-  nextTurn,
+  parseParts,
+  parsePartsInTurns,
   processMemory,
   type JsonBounds,
+  type JsonMembers,
   type Memory,
 } from "../../bounded/index.ts";
 import { limits as protocolLimits } from "../../gateway/limits.ts";
@@ -84,6 +86,15 @@ export function tooSlow(): LineshaftError {
   });
 }
 
+/** A body of JSON, as it came. */
+interface ReadBody {
+  bytes: Buffer;
+  /** The bytes as text, where they are so few that their JSON was counted in it. */
+  text: string | undefined;
+  /** Where the members of its outermost object lie in the bytes; undefined where that was not noted. */
+  members: JsonMembers | undefined;
+}
+
 interface ReadOptions {
   mostBytes: number;
   json: JsonBounds;
@@ -95,10 +106,7 @@ interface ReadOptions {
  * 408 for a sender that is too slow, 415 for a compression that is not known, and 499 for a client that has gone, each without keeping
  * what comes after. A compressed body is answered decompressed; the bounds are those of what comes and of what it decompresses to.
  */
-export async function readBody(
-  request: IncomingMessage,
-  options: ReadOptions,
-): Promise<{ bytes: Buffer; text: string }> {
+export async function readBody(request: IncomingMessage, options: ReadOptions): Promise<ReadBody> {
   // A destroyed request emits no further event, so nothing would end the wait.
   if (request.destroyed) throw clientGone();
   if (Number(request.headers["content-length"] ?? 0) > options.mostBytes) {
@@ -132,8 +140,8 @@ const isHere = ({ readableLength, headers }: IncomingMessage): boolean =>
   readableLength > 0 && readableLength === Number(headers["content-length"]);
 
 /**
- * Keeps the pieces of a body within its bounds. The JSON of a large body is counted while it comes, and refused before all of it is here.
- * That of a usual one is counted in its text, which spares a copy of it.
+ * Keeps the pieces of a body within its bounds. The JSON of a long body is counted while it comes, and refused before all of it is here.
+ * That of a short one is counted in its text, which spares a copy of it.
  */
 class Taker {
   readonly #options: ReadOptions;
@@ -154,9 +162,9 @@ class Taker {
     if (this.bytes > this.#options.mostBytes) throw bodyTooLarge(this.#options.mostBytes);
     this.#options.held.add(piece.length);
     this.#pieces.push(piece);
-    if (this.#isPacked || this.bytes <= largeBytes) return;
+    if (this.#isPacked || this.bytes <= shortBytes) return;
     if (this.#meter) return this.#count((meter) => meter.push(piece));
-    this.#meter = new JsonMeter(this.#options.json);
+    this.#meter = new JsonMeter(this.#options.json, true);
     for (const one of this.#pieces) this.#count((meter) => meter.push(one));
   }
 
@@ -165,15 +173,15 @@ class Taker {
     return this.#pieces.length === 1 ? this.#pieces[0]! : Buffer.concat(this.#pieces);
   }
 
-  /** The bytes, which are of JSON, and their text. Throws LineshaftError past a bound. */
-  whole(): { bytes: Buffer; text: string } {
+  /** The bytes, which are of JSON. Throws LineshaftError past a bound. */
+  whole(): ReadBody {
     const bytes = this.packed();
+    if (this.#meter) return { bytes, text: undefined, members: this.#meter.members };
     const text = bytes.toString("utf8");
-    if (!this.#meter) {
-      this.#meter = new JsonMeter(this.#options.json);
-      this.#count((meter) => meter.pushText(text));
-    }
-    return { bytes, text };
+    this.#meter = new JsonMeter(this.#options.json, true);
+    this.#count((meter) => meter.pushText(text));
+    // Places in the text are those in the bytes where every character is one byte.
+    return { bytes, text, members: text.length === bytes.length ? this.#meter.members : undefined };
   }
 
   #count(push: (meter: JsonMeter) => void): void {
@@ -256,36 +264,34 @@ export const requestsJson: JsonBounds = {
   numbers: limits.requestsValues,
 };
 
-/** Text of a large body as a value; the event loop has its turns before and after. Throws 400. */
-export async function parseLarge(text: string): Promise<unknown> {
-  await nextTurn();
-  const json = parseJson(text);
-  await nextTurn();
-  return json;
-}
-
-/** A body that did not come as a request's: within the bounds of JSON on /v1, as text and parsed. Throws 400. */
-export async function parseBody(bytes: Buffer): Promise<{ text: string; json: unknown }> {
-  const text = bytes.toString("utf8");
+/** A body that did not come as a request's: within the bounds of JSON on /v1, and parsed. Throws 400. */
+export async function parseBody(bytes: Buffer): Promise<unknown> {
+  const meter = new JsonMeter(protocolJson, true);
   try {
-    new JsonMeter(protocolJson).pushText(text);
+    meter.push(bytes);
   } catch (error) {
     throw error instanceof JsonBoundError ? tooMuchJson(error) : error;
   }
-  return { text, json: isLarge(bytes) ? await parseLarge(text) : parseJson(text) };
+  return jsonOf({ bytes, text: undefined, members: meter.members });
 }
 
-/** Text of a body as a value. Throws 400. */
-export function parseJson(text: string): unknown {
+/** A body as a value; the event loop has its turns between the parts of a large one. Throws 400. */
+export function jsonOf({ bytes, text, members }: ReadBody): unknown {
   try {
-    return JSON.parse(text);
+    if (text !== undefined) return JSON.parse(text);
+    if (!isLarge(bytes)) return parseParts(bytes, members);
   } catch {
     throw invalidJson();
   }
+  return parsePartsInTurns(bytes, members).catch(() => {
+    throw invalidJson();
+  });
 }
 
 /** Bytes from which on a body is worked on in several turns of the event loop: each step over 32 MB takes tens of milliseconds. */
 const largeBytes = 512 * 1024;
+/** Bytes up to which a body is read as one text. A longer text would be a large object of its own in memory, which costs more than parsing it. */
+const shortBytes = 32 * 1024;
 
 /** Whether a body is so large that the event loop has a turn between two steps over it. */
 export const isLarge = ({ length }: Uint8Array): boolean => length > largeBytes;

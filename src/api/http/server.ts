@@ -205,8 +205,8 @@ async function bodyOf(
   const bytes = Number(request.headers["content-length"] ?? 0);
   if (bytes === 0 && request.headers["transfer-encoding"] === undefined) return none;
   if (takes !== "requests") return { json: (await readJson(request, held)).json, text: undefined };
-  const { text } = await readBody(request, { mostBytes: limits.bodyBytes, json: requestsJson, held });
-  return { json: undefined, text };
+  const body = await readBody(request, { mostBytes: limits.bodyBytes, json: requestsJson, held });
+  return { json: undefined, text: body.text ?? body.bytes.toString("utf8") };
 }
 
 function decodePath(text: string): string;

@@ -81,7 +81,7 @@ export class SocketTurns {
   /** `begins` is told of the answer once it has begun: what fails later is said in its shape. */
   async #serve(bytes: Buffer, held: HeldBody, signal: AbortSignal, begins: (answer: Begun) => void): Promise<void> {
     const { gateway, stored, headers, send } = this.#parts;
-    const { json } = await parseBody(bytes);
+    const json = await parseBody(bytes);
     const { body, generates } = turnOf(json);
     const principal = await this.#parts.stillAuthenticated();
     const owner = ownerOf(principal);

@@ -1,7 +1,7 @@
 // The token path over node:http: a JSON body in, an answer or a stream of events out, in the shapes of the request's protocol. It stands
 // off the web framework, because it runs for every call and every token, and each layer would cost that often.
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { nextTurn } from "../../bounded/index.ts";
+import { nextTurn, type JsonMembers } from "../../bounded/index.ts";
 import { newId } from "../../store/index.ts";
 import { programOf } from "../../gateway/protocols/program.ts";
 import type { Protocol, ReceivedRequest, Told } from "../../gateway/protocols/types.ts";
@@ -12,7 +12,7 @@ import type { AnswerChunk, CallAnswer } from "../../gateway/types.ts";
 import { asLineshaftError } from "../../gateway/errors.ts";
 import { limits } from "../limits.ts";
 import { asksForBackground, serveBackground } from "./background.ts";
-import { isLarge, parseJson, parseLarge, protocolJson, readBody, type HeldBody } from "./bodies.ts";
+import { isLarge, jsonOf, protocolJson, readBody, type HeldBody } from "./bodies.ts";
 import { drained } from "./drained.ts";
 import { sendJson } from "./respond.ts";
 import type { Serving } from "./serving.ts";
@@ -34,18 +34,19 @@ const bodyBounds = { mostBytes: limits.bodyBytes, json: protocolJson };
 export async function readJson(
   request: IncomingMessage,
   held: HeldBody,
-): Promise<{ bytes: Buffer; text: string; json: unknown }> {
-  const { bytes, text } = await readBody(request, { ...bodyBounds, held });
-  const json = isLarge(bytes) ? await parseLarge(text) : parseJson(text);
-  return { bytes, text, json };
+): Promise<{ bytes: Buffer; members: JsonMembers | undefined; json: unknown }> {
+  const body = await readBody(request, { ...bodyBounds, held });
+  const json = jsonOf(body);
+  return { bytes: body.bytes, members: body.members, json: json instanceof Promise ? await json : json };
 }
 
 /** Serves one call. Rejects with LineshaftError while nothing was answered yet; afterwards never. */
 export async function serveCall(serving: Serving): Promise<void> {
   // As `readJson`, which would be one more promise for every call.
-  const { bytes, text } = await readBody(serving.request, { ...bodyBounds, held: serving.held });
-  const json = isLarge(bytes) ? await parseLarge(text) : parseJson(text);
-  const body = { bytes, text, json };
+  const read = await readBody(serving.request, { ...bodyBounds, held: serving.held });
+  const { bytes, members } = read;
+  const parsed = jsonOf(read);
+  const body = { bytes, members, json: parsed instanceof Promise ? await parsed : parsed };
   await (serving.protocol.stateful ? serveStateful(serving, body) : serveBody(serving, body, undefined));
 }
 

@@ -93,7 +93,6 @@ async function answered(
       query: new URLSearchParams(),
       headers: headersOf(batch),
       bytes: Buffer.from(text),
-      text,
       json,
       ...(protocol.stateful && { state: { keeps: true, earlier } }),
     });

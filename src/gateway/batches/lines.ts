@@ -112,9 +112,9 @@ export class LineReader {
   }
 
   #line(text: string): Omit<BatchLine, "number"> | BatchProblem {
-    const parsed = parsedLine(text);
-    if (!parsed) return problem("invalid_json_line", null, "This line is not a JSON object, or is nested too deeply.");
-    const { custom_id: customId, method, url, body } = parsed;
+    const read = readLine(text);
+    if (!read) return problem("invalid_json_line", null, "This line is not a JSON object, or is nested too deeply.");
+    const { custom_id: customId, method, url, body } = read.object;
     if (typeof customId !== "string" || customId === "" || customId.length > limits.customIdCharacters)
       return problem(
         "missing_required_parameter",
@@ -134,19 +134,26 @@ export class LineReader {
       return problem("invalid_url", "url", `\`url\` must be the batch's endpoint, ${this.#endpoint}.`);
     if (body === null || typeof body !== "object" || Array.isArray(body))
       return problem("missing_required_parameter", "body", "`body` must be a JSON object: the request.");
-    return { customId, body: JSON.stringify(body) };
+    return { customId, body: read.written("body") };
   }
 }
 
-/** Text of a JSON object within the bounds of bodies; undefined for any other. */
-export function parsedLine(text: string): Record<string, unknown> | undefined {
+/** A line as an object, and its members as they are written. Undefined where it is no JSON object within the bounds. */
+export function readLine(text: string): { object: Record<string, unknown>; written: (name: string) => string } | undefined {
+  const bytes = Buffer.from(text);
+  const { bodyDepth: depth, bodyValues: values, bodyNumbers: numbers } = limits;
+  const meter = new JsonMeter({ depth, values, numbers }, true);
   try {
-    new JsonMeter({ depth: limits.bodyDepth, values: limits.bodyValues, numbers: limits.bodyNumbers }).push(
-      Buffer.from(text),
-    );
+    meter.push(bytes);
     const json: unknown = JSON.parse(text);
-    if (json !== null && typeof json === "object" && !Array.isArray(json)) return json as Record<string, unknown>;
-    return undefined;
+    if (json === null || typeof json !== "object" || Array.isArray(json)) return undefined;
+    const object = json as Record<string, unknown>;
+    const written = (name: string) => {
+      // Of a name that is given twice the last value counts.
+      const { start, end } = meter.members?.get(name) ?? {};
+      return start === undefined ? JSON.stringify(object[name]) : bytes.toString("utf8", start, end).trim();
+    };
+    return { object, written };
   } catch (error) {
     if (error instanceof JsonBoundError || error instanceof SyntaxError) return undefined;
     throw error;

@@ -4,7 +4,7 @@ import { nextTurn } from "../../bounded/index.ts";
 import { isStorable } from "../../store/index.ts";
 import { limits } from "../limits.ts";
 import { invalidAt, invalidJson } from "../refusals.ts";
-import { parsedLine, type BatchLine } from "./lines.ts";
+import { readLine, type BatchLine } from "./lines.ts";
 
 /** Requests that are read between two turns of the event loop. */
 const perTurn = 100;
@@ -27,9 +27,9 @@ function lineOf(text: string, place: number, seen: Set<string>): BatchLine {
   const at = `requests[${place}]`;
   if (text.length > limits.batchLineBytes)
     throw invalidAt(at, `has more than ${limits.batchLineBytes / 1024 / 1024} MiB.`);
-  const request = parsedLine(text);
+  const request = readLine(text);
   if (!request) throw invalidAt(at, "is not a JSON object, or is nested too deeply.");
-  const { custom_id: customId, params, ...unknown } = request;
+  const { custom_id: customId, params, ...unknown } = request.object;
   const [name] = Object.keys(unknown);
   if (name !== undefined) throw invalidAt(`${at}.${name.slice(0, 100)}`, "is not known here: leave it out.");
   if (typeof customId !== "string" || customId === "" || customId.length > limits.customIdCharacters)
@@ -39,7 +39,7 @@ function lineOf(text: string, place: number, seen: Set<string>): BatchLine {
   if (params === null || typeof params !== "object" || Array.isArray(params))
     throw invalidAt(`${at}.params`, "must be a JSON object: the body of a message.");
   seen.add(customId);
-  return { number: place + 1, customId, body: JSON.stringify(params) };
+  return { number: place + 1, customId, body: request.written("params") };
 }
 
 /**

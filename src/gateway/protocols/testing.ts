@@ -20,7 +20,6 @@ export function decodeAs(protocol: Protocol, json: unknown): ModelCall {
     query: new URLSearchParams(),
     headers: {},
     bytes: Buffer.from(text),
-    text,
     json,
   });
 }

@@ -116,7 +116,6 @@ function decoded(protocol: Protocol, body: Json): ModelCall {
     query: new URLSearchParams(),
     headers: {},
     bytes: Buffer.from(json),
-    text: json,
     json: body,
   });
 }

@@ -51,7 +51,6 @@ function decoded(protocol: Protocol, json: Json, more: { model?: string; stream?
     query: new URLSearchParams({ alt: "sse" }),
     headers: {},
     bytes: Buffer.from(text),
-    text,
     json,
   });
 }

@@ -19,10 +19,10 @@ export const chat: Protocol = {
     ...fileQuestions,
     ...batchQuestions,
   ],
-  decode({ json, bytes, text }) {
+  decode({ json, bytes, members }) {
     const body = judged(json);
     checkToolChoice(body);
-    return new ChatCall(body, { shape: "chat", bytes, text, object: body });
+    return new ChatCall(body, { shape: "chat", bytes, members, object: body });
   },
 };
 

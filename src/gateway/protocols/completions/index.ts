@@ -10,8 +10,8 @@ export const completions: Protocol = {
   name: "completions",
   calls: [{ method: "POST", path: "/v1/completions" }],
   questions: [],
-  decode({ json, bytes, text }) {
+  decode({ json, bytes, members }) {
     const body = decodeBody(completionBody, json);
-    return new CompletionsCall(body, { shape: "completions", bytes, text, object: body });
+    return new CompletionsCall(body, { shape: "completions", bytes, members, object: body });
   },
 };

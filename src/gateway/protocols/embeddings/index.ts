@@ -17,9 +17,9 @@ export const embeddings: Protocol = {
   shape: "embeddings",
   calls: [{ method: "POST", path: "/v1/embeddings" }],
   questions: [],
-  decode({ json, bytes, text }) {
+  decode({ json, bytes, members }) {
     const body = decodeBody(embeddingsBody, json, "input");
-    return new EmbeddingsCall(body, { shape: "embeddings", bytes, text, object: body });
+    return new EmbeddingsCall(body, { shape: "embeddings", bytes, members, object: body });
   },
   whole: (answer, { call }) => wholeText(answer, (call as EmbeddingsCall).encoding),
 };

@@ -19,7 +19,6 @@ function decoded(json: Json, { stream = false, query = "alt=sse" } = {}): ModelC
     query: new URLSearchParams(query),
     headers: {},
     bytes: Buffer.from(text),
-    text,
     json,
   });
 }

@@ -34,7 +34,7 @@ export const gemini: Protocol = {
   ],
   requestIdHeader: "x-request-id",
   streamType: "text/event-stream; charset=utf-8",
-  decode({ route, model, query, json, bytes, text }) {
+  decode({ route, model, query, json, bytes, members }) {
     const read = spelled(json);
     const body = checkBody(geminiBody, read) as Record<string, unknown>;
     checkModel(model);
@@ -42,7 +42,7 @@ export const gemini: Protocol = {
     if (stream && query.get("alt") !== "sse")
       throw invalidValue("alt", "A stream is sent as server-sent events: add `alt=sse` to the address.");
     // A body in two spellings is not passed on as it came: an engine might read the other one.
-    const received = read === json ? { shape: "gemini" as const, bytes, text, object: body } : undefined;
+    const received = read === json ? { shape: "gemini" as const, bytes, members, object: body } : undefined;
     const call = new GeminiCall(withoutModel(body), received, { model, stream });
     checkToolChoice(call);
     return call;

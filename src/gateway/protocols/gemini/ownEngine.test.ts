@@ -26,7 +26,6 @@ function fit(body: object, allowFields: string[] = []): ModelCall {
     query: new URLSearchParams(),
     headers: {},
     bytes: Buffer.from(text),
-    text,
     json,
   });
   return call.fitted(google(allowFields));

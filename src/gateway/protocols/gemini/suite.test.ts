@@ -18,7 +18,6 @@ function decode(given: Record<string, unknown>): ModelCall {
     query: new URLSearchParams("alt=sse"),
     headers: {},
     bytes: Buffer.from(text),
-    text,
     json,
   });
 }

@@ -9,7 +9,7 @@ function decoded(verb: string, json: unknown, model = "org/vectors:small") {
   const route = routeOf("POST", `/v1beta/models/${model}:${verb}`);
   if (!route?.call) throw new Error("no such route");
   const text = JSON.stringify(json);
-  const received = { route: route.call, model, json, text, bytes: Buffer.from(text), query: new URLSearchParams() };
+  const received = { route: route.call, model, json, bytes: Buffer.from(text), query: new URLSearchParams() };
   return geminiEmbeddings.decode(received as unknown as ReceivedRequest);
 }
 

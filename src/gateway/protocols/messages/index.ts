@@ -25,10 +25,10 @@ export const messages: Protocol = {
   requestIdHeader: "request-id",
   streamType: "text/event-stream; charset=utf-8",
   waiting: 'event: ping\ndata: {"type":"ping"}\n\n',
-  decode({ json, bytes, text, headers }) {
+  decode({ json, bytes, members, headers }) {
     const body = decodeBody(messagesBody, json);
     checkToolChoice(body);
-    return new MessagesCall(body, { shape: "messages", bytes, text, object: body }, headersOf(headers));
+    return new MessagesCall(body, { shape: "messages", bytes, members, object: body }, headersOf(headers));
   },
   whole: wholeMessage,
   events: messageEvents,

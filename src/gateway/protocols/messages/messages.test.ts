@@ -485,7 +485,6 @@ describe("at the edge", () => {
       query: new URLSearchParams(),
       headers,
       bytes: Buffer.from(text),
-      text,
       json,
     });
     expect(call.headers).toEqual([

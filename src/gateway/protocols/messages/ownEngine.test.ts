@@ -29,7 +29,6 @@ const fit = (body: object, headers: Record<string, string> = {}, allowFields: st
     query: new URLSearchParams(),
     headers,
     bytes: Buffer.from(text),
-    text,
     json,
   });
   return call.fitted(anthropic(allowFields));
@@ -276,7 +275,6 @@ describe("calls of other APIs at Anthropic", () => {
       query: new URLSearchParams(),
       headers: {},
       bytes: Buffer.from(text),
-      text,
       json,
     });
     expect(sent(call)).toEqual({

@@ -21,9 +21,9 @@ export const rerank: Protocol = {
   shape: "rerank",
   calls: ["/v1/rerank", "/rerank", coherePath].map((path) => ({ method: "POST", path })),
   questions: [],
-  decode({ json, bytes, text, path }) {
+  decode({ json, bytes, members, path }) {
     const body = decodeBody(rerankBody, json);
-    return new RerankCall(body, { shape: "rerank", bytes, text, object: body }, path === coherePath);
+    return new RerankCall(body, { shape: "rerank", bytes, members, object: body }, path === coherePath);
   },
   whole: (answer, told) => JSON.stringify(answerOf(answer, told)),
 };

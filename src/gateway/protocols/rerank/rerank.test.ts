@@ -45,7 +45,6 @@ function answered(data: Record<string, unknown>, body: object = {}, path = "/v1/
     query: new URLSearchParams(),
     headers: {},
     bytes: Buffer.from(text),
-    text,
     json,
   });
   const wire: WireObject = { shape: "rerank", data, text: undefined };

@@ -16,7 +16,7 @@ type Json = Record<string, unknown>;
  */
 export function decodeCall(
   json: unknown,
-  received: Pick<Received, "bytes" | "text"> | undefined,
+  received: Pick<Received, "bytes" | "members"> | undefined,
   state: State = { keeps: false },
 ): ResponsesCall {
   const body = decodeBody(responsesBody, json);

@@ -24,8 +24,8 @@ export const responses: Protocol = {
   requestIdHeader: "x-request-id",
   streamType: "text/event-stream; charset=utf-8",
   stateful: true,
-  decode: ({ route, json, bytes, text, state }) =>
-    route.path === compactPath ? decodeCompaction(json, state) : decodeCall(json, { bytes, text }, state),
+  decode: ({ route, json, bytes, members, state }) =>
+    route.path === compactPath ? decodeCompaction(json, state) : decodeCall(json, { bytes, members }, state),
   whole: (chunk, told) => wholeOf(told, chunk).text,
   events(told) {
     const answer = newStream(told);

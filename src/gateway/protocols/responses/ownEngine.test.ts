@@ -30,7 +30,6 @@ function fit(body: object, state?: ReceivedRequest["state"], allowFields: string
     query: new URLSearchParams(),
     headers: {},
     bytes: Buffer.from(text),
-    text,
     json,
     ...(state && { state }),
   });

@@ -1,7 +1,8 @@
-// A whole answer of an engine that speaks its client's API reaches the client as the bytes that the engine sent: numbers that no reader of
-// JSON in JavaScript could write again, the order of members, white space and escapes. An answer of which something had to change keeps its
-// values as they were understood.
-import { afterAll, beforeAll, expect, test } from "vitest";
+// Between a client and an engine of the same API a request and its whole answer pass as the bytes that were sent, but for the members that
+// must change: numbers that no reader of JSON in JavaScript could write again, the order of members, white space and escapes. An answer of
+// which something had to change keeps its values as they were understood.
+import { toFile } from "openai";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { testGateway, type TestGateway } from "../../src/api/testing.ts";
 import { scriptedEngine, type ScriptedEngine, type ScriptedRoutes } from "../../src/engines/testing.ts";
 
@@ -75,6 +76,71 @@ async function post(path: string, body: object): Promise<string> {
 }
 
 const hello = [{ role: "user", content: "hi" }];
+
+/** A schema whose numbers and names do not survive being parsed and written again; all numbers are finite. */
+const schema = `{"type":"object", "properties":{"10":{"type":"integer","maximum":9007199254740993},"2":{"multipleOf":1.0,"minimum":-0}},\n "required":["\\u0041"]}`;
+
+test.each([
+  [
+    "chat",
+    "chat",
+    "/v1/chat/completions",
+    `{"model":"chat","messages":[{"role":"user","content":"hi"}],"temperature":1.0,"tools":[{"type":"function","function":{"name":"f","parameters":${schema}}}]}`,
+  ],
+  [
+    "messages",
+    "messages",
+    "/v1/messages",
+    `{"model":"messages","max_tokens":50,"messages":[{"role":"user","content":"hi"}],"tools":[{"name":"f","input_schema":${schema}}]}`,
+  ],
+  [
+    "responses",
+    "responses",
+    "/v1/responses",
+    `{"model":"responses","input":"hi","store":false,"tools":[{"type":"function","name":"f","parameters":${schema}}]}`,
+  ],
+  [
+    "gemini",
+    "gemini",
+    "/v1beta/models/gemini:generateContent",
+    `{"contents":[{"role":"user","parts":[{"text":"hi"}]}],"generationConfig":{"temperature":1.0,"responseMimeType":"application/json","responseJsonSchema":${schema}}}`,
+  ],
+] as const)("a request of %s, however short it is", async (_, engine, path, body) => {
+  const { seen, next } = engines.get(engine)!;
+  next({ chunks: ['{"A":1}'] });
+  const response = await fetch(at.address + path, {
+    method: "POST",
+    body,
+    headers: { authorization: `Bearer ${at.key}` },
+  });
+  expect(response.status, await response.text()).toBe(200);
+  expect(seen.at(-1)!.text).toContain(schema);
+  if (body.includes("temperature")) expect(seen.at(-1)!.text).toContain('"temperature":1.0');
+});
+
+test("a line of a batch, and its line of the output", async () => {
+  engines.get("chat")!.next({ raw: { body: answers.chat } });
+  const client = at.client();
+  const request = `{ "messages":[{"role":"user","content":"hi"}],"model":"chat","tools":[{"type":"function","function":{"name":"f","parameters":${schema.replace("\n", "")}}}]}`;
+  const line = `{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body": ${request}}`;
+  const { id } = await client.files.create({ file: await toFile(Buffer.from(line), "in.jsonl"), purpose: "batch" });
+  const batch = await client.batches.create({
+    input_file_id: id,
+    endpoint: "/v1/chat/completions",
+    completion_window: "24h",
+  });
+  const { output_file_id: output } = await vi.waitFor(
+    async () => {
+      const now = await client.batches.retrieve(batch.id);
+      expect(now.status).toBe("completed");
+      return now;
+    },
+    { timeout: 30_000, interval: 50 },
+  );
+  expect(engines.get("chat")!.seen.at(-1)!.text).toContain(schema.replace("\n", ""));
+  const text = await (await client.files.content(output!)).text();
+  expect(text).toContain(`"body":${answers.chat.replaceAll(/\n+/g, " ")}`);
+});
 
 test.each([
   ["chat", "chat", "/v1/chat/completions", { model: "chat", messages: hello }],
