@@ -13,7 +13,7 @@ import { asLineshaftError } from "../../gateway/errors.ts";
 import { limits } from "../limits.ts";
 import { asksForBackground, serveBackground } from "./background.ts";
 import { isLarge, jsonOf, protocolJson, readBody, type HeldBody } from "./bodies.ts";
-import { drained } from "./drained.ts";
+import { EventWriter } from "./eventWriter.ts";
 import { sendJson } from "./respond.ts";
 import type { Serving } from "./serving.ts";
 import { WaitingStreams } from "./waiting.ts";
@@ -137,11 +137,7 @@ function writeEarly({ response, protocol, requestId }: Serving, { id }: Told, be
   response.write(protocol.waiting ?? ": waiting\n\n");
 }
 
-/**
- * Events of a stream as they come. What arrives in one turn of the event loop is written at once: engines send several tokens
- * in one packet, and a write is the dearest thing here. A client that does not read makes the engine wait. `first`: what stands before the
- * first event.
- */
+/** Events of a stream as they come. A client that does not read makes the engine wait. `first`: what stands before the first event. */
 async function sendEvents(
   { response, protocol, requestId }: Serving,
   told: Told,
@@ -176,42 +172,4 @@ function lateHeaders({ streamType, shape }: Protocol, headers: Record<string, st
   if (!streamType.startsWith("text/event-stream")) return "";
   const lines = Object.entries(headers).map(([name, value]) => `: ${name}: ${value}\n`);
   return lines.length === 0 ? "" : `${lines.join("")}\n`;
-}
-
-class EventWriter {
-  readonly #response: ServerResponse;
-  #waiting = "";
-  #scheduled = false;
-  #blocked = false;
-  readonly #flush = () => {
-    this.#scheduled = false;
-    if (this.#waiting === "" || this.#response.destroyed) return;
-    const text = this.#waiting;
-    this.#waiting = "";
-    this.#blocked = !this.#response.write(text);
-  };
-
-  constructor(response: ServerResponse) {
-    this.#response = response;
-  }
-
-  /** Queues an event's text; answers a promise to wait for when the client reads too slowly. */
-  write(event: string): Promise<void> | undefined {
-    this.#waiting += event;
-    if (!this.#scheduled) {
-      this.#scheduled = true;
-      setImmediate(this.#flush);
-    }
-    return this.#blocked ? this.#drained() : undefined;
-  }
-
-  end(last: string): void {
-    if (!this.#response.destroyed) this.#response.end(this.#waiting + last);
-    this.#waiting = "";
-  }
-
-  async #drained(): Promise<void> {
-    await drained(this.#response);
-    this.#blocked = false;
-  }
 }
