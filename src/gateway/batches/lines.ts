@@ -139,7 +139,9 @@ export class LineReader {
 }
 
 /** A line as an object, and its members as they are written. Undefined where it is no JSON object within the bounds. */
-export function readLine(text: string): { object: Record<string, unknown>; written: (name: string) => string } | undefined {
+export function readLine(
+  text: string,
+): { object: Record<string, unknown>; written: (name: string) => string } | undefined {
   const bytes = Buffer.from(text);
   const { bodyDepth: depth, bodyValues: values, bodyNumbers: numbers } = limits;
   const meter = new JsonMeter({ depth, values, numbers }, true);
