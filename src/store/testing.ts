@@ -25,9 +25,25 @@ const memoryFolder = "/dev/shm";
 /** Data of a run's server is below 300 MB, and that of a test's own server below 100 MB. */
 const memoryFolderFreeBytes = 1024 ** 3;
 
-/** A new folder for the data of a database that may be lost: in memory where there is a gigabyte free, else in the temporary folder. */
+/**
+ * A new folder for the data of a database that may be lost: in memory where there is a gigabyte free, else in the temporary folder. Folders
+ * of processes that were killed before they could remove theirs are removed: memory is not given back by a restart of the tests.
+ */
 export function dataFolder(prefix: string): string {
-  return mkdtempSync(join(hasRoom(memoryFolder) ? memoryFolder : tmpdir(), prefix));
+  const parent = hasRoom(memoryFolder) ? memoryFolder : tmpdir();
+  for (const name of readdirSync(parent)) {
+    const maker = name.startsWith(prefix) && /^(\d+)-/.exec(name.slice(prefix.length))?.[1];
+    if (maker && !isAlive(Number(maker))) rmSync(join(parent, name), { recursive: true, force: true });
+  }
+  return mkdtempSync(join(parent, `${prefix}${process.pid}-`));
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
 }
 
 function hasRoom(folder: string): boolean {
