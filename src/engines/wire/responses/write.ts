@@ -41,7 +41,10 @@ function unsaid(asked: Asked): Unsaid[] {
 
 function write(asked: Asked, { model, outputTokens, stream }: WriteWish): Json {
   const { sampling, prompt, extensions } = asked;
-  const { instructions, input } = conversation(prompt.kind === "messages" ? prompt.messages : []);
+  const { instructions, input } = conversation(
+    prompt.kind === "messages" ? prompt.messages : [],
+    readsBreakpoints(model),
+  );
   const tools = toolsOf(asked);
   const reasoning = reasoningOf(asked);
   const text = textOf(asked);
@@ -110,23 +113,44 @@ function reasoningOf({ thinking, shape }: Asked): Json {
   return written;
 }
 
-/** Instructions at the beginning, and the rest as items. Later instructions stand where they are said. */
-function conversation(messages: readonly Message[]): { instructions: string; input: Json[] } {
-  const firstOther = messages.findIndex(({ role }) => role !== "system" && role !== "developer");
+/**
+ * Whether the model takes marks of the prompt cache: OpenAI's take `prompt_cache_breakpoint` from GPT-5.6 on, and refuse it before. No address
+ * says so of a model, so its name is read.
+ */
+export function readsBreakpoints(model: string): boolean {
+  const [, major, minor = "0"] = /(?:^|[/:])gpt-(\d{1,2})(?:\.(\d{1,2}))?(?![\d.])/.exec(model) ?? [];
+  return major !== undefined && (Number(major) > 5 || (Number(major) === 5 && Number(minor) >= 6));
+}
+
+/**
+ * Instructions at the beginning, and the rest as items. Later instructions stand where they are said, and so do all of them where one is
+ * marked, because `instructions` is a text that can have no mark. `marks`: the model takes them.
+ */
+function conversation(messages: readonly Message[], marks: boolean): { instructions: string; input: Json[] } {
+  const isInstruction = ({ role }: Message) => role === "system" || role === "developer";
+  const firstOther = messages.findIndex((message) => !isInstruction(message));
   const leading = firstOther < 0 ? messages : messages.slice(0, firstOther);
+  if (marks && leading.some(({ parts }) => parts.some((part) => markOf(part) !== undefined)))
+    return { instructions: "", input: messages.flatMap((message) => itemsOf(message, marks)) };
   const texts = leading.flatMap(({ parts }) => parts.map((part) => (part.kind === "text" ? part.text : "")));
   const instructions = texts.filter((text) => text !== "").join("\n\n");
-  const input = messages.slice(leading.length).flatMap(itemsOf);
+  const input = messages.slice(leading.length).flatMap((message) => itemsOf(message, marks));
   // A call has an input, so instructions alone are said as what they are in it.
   if (input.length === 0 && instructions !== "")
     return { instructions: "", input: [{ type: "message", role: "developer", content: textPart(instructions) }] };
   return { instructions, input };
 }
 
+const markOf = (part: Part) => ("mark" in part ? part.mark : undefined);
+
+/** The mark of a part as the API has it. How long it is kept is an option of the whole call there. */
+const breakpoint = (part: Part, marks: boolean): Json =>
+  marks && markOf(part) ? { prompt_cache_breakpoint: { mode: "explicit" } } : {};
+
 const textPart = (text: string): Json[] => [{ type: "input_text", text }];
 
 /** Items of a message, in the order of its parts. Neighbouring parts of text and media are one item. */
-function itemsOf({ role, parts }: Message): Json[] {
+function itemsOf({ role, parts }: Message, marks: boolean): Json[] {
   const items: Json[] = [];
   let content: Json[] = [];
   const close = () => {
@@ -134,12 +158,12 @@ function itemsOf({ role, parts }: Message): Json[] {
     content = [];
   };
   for (const part of parts) {
-    const said = contentOf(part, role === "assistant");
+    const said = contentOf(part, role === "assistant", marks);
     if (said) {
       content.push(said);
       continue;
     }
-    const own = itemOf(part);
+    const own = itemOf(part, marks);
     if (!own) continue;
     close();
     items.push(own);
@@ -149,22 +173,23 @@ function itemsOf({ role, parts }: Message): Json[] {
 }
 
 /** A part that stands inside a message; undefined for parts that are items of their own, and for what says nothing. */
-function contentOf(part: Part, isAnswer: boolean): Json | undefined {
+function contentOf(part: Part, isAnswer: boolean, marks: boolean): Json | undefined {
+  const mark = breakpoint(part, marks);
   switch (part.kind) {
     case "text":
       if (part.text === "") return undefined;
       return isAnswer
         ? { type: "output_text", text: part.text, annotations: [] }
-        : { type: "input_text", text: part.text };
+        : { type: "input_text", text: part.text, ...mark };
     case "refusal":
       return isAnswer ? { type: "refusal", refusal: part.text } : { type: "input_text", text: part.text };
     case "image":
-      return { type: "input_image", image_url: part.url, detail: detailOf(part.detail) };
+      return { type: "input_image", image_url: part.url, detail: detailOf(part.detail), ...mark };
     case "file": {
       const { url, name = "document" } = part;
       return url.startsWith("data:")
-        ? { type: "input_file", filename: name, file_data: url }
-        : { type: "input_file", file_url: url };
+        ? { type: "input_file", filename: name, file_data: url, ...mark }
+        : { type: "input_file", file_url: url, ...mark };
     }
     case "audio": {
       const [, format, data] = /^data:audio\/([\w.+-]+);base64,(.*)$/s.exec(part.url) ?? [];
@@ -178,7 +203,7 @@ function contentOf(part: Part, isAnswer: boolean): Json | undefined {
 const detailOf = (detail: string | undefined): string =>
   detail === "low" || detail === "high" || detail === "original" ? detail : "auto";
 
-function itemOf(part: Part): Json | undefined {
+function itemOf(part: Part, marks: boolean): Json | undefined {
   switch (part.kind) {
     case "tool_call":
       return {
@@ -188,7 +213,7 @@ function itemOf(part: Part): Json | undefined {
         arguments: plainArguments(part),
       };
     case "tool_result":
-      return { type: "function_call_output", call_id: legalId(part.id, idMost), output: outputOf(part) };
+      return { type: "function_call_output", call_id: legalId(part.id, idMost), output: outputOf(part, marks) };
     case "reasoning":
       return thoughtItem(part);
     case "opaque":
@@ -198,13 +223,20 @@ function itemOf(part: Part): Json | undefined {
   }
 }
 
-/** A result of text alone is written as text, which every server of this API reads. The API has no word for a failed tool. */
-function outputOf({ parts, isError }: Extract<Part, { kind: "tool_result" }>): string | Json[] {
+/**
+ * A result of text alone is written as text, which every server of this API reads, unless it is marked. The API has no word for a failed tool.
+ * The mark of a result stands on its last part.
+ */
+function outputOf(result: Extract<Part, { kind: "tool_result" }>, marks: boolean): string | Json[] {
+  const { parts, isError } = result;
   const prefix = isError === true ? "Error: " : "";
-  if (parts.every(({ kind }) => kind === "text"))
+  const isMarked = marks && (result.mark !== undefined || parts.some((part) => markOf(part) !== undefined));
+  if (!isMarked && parts.every(({ kind }) => kind === "text"))
     return prefix + parts.map((part) => (part.kind === "text" ? part.text : "")).join("");
-  const content = parts.map((part) => contentOf(part, false)).filter((one) => one !== undefined);
-  return prefix === "" ? content : [...textPart(prefix.trim()), ...content];
+  const content = parts.map((part) => contentOf(part, false, marks)).filter((one) => one !== undefined);
+  if (prefix !== "") content.unshift(...textPart(prefix.trim()));
+  if (content.length > 0) Object.assign(content.at(-1)!, breakpoint(result, marks));
+  return content.length > 0 ? content : "";
 }
 
 /** Only OpenAI's own encrypted thought continues anything here. */

@@ -290,10 +290,11 @@ function partOf(part: Json): Part {
   }
 }
 
-/** OpenAI's explicit breakpoint of the prompt cache. */
+/** OpenAI's explicit breakpoint of the prompt cache. Its time is written as `30m` or `12h`; without one it is the default of the engine. */
 function markOf(part: Json): { mark?: { ttlSeconds?: number } } {
   const given = part["prompt_cache_breakpoint"] as Json | null | undefined;
   if (given === null || typeof given !== "object") return {};
-  const ttl = given["ttl"];
-  return { mark: ttl === "1h" ? { ttlSeconds: 3600 } : ttl === "5m" ? { ttlSeconds: 300 } : {} };
+  const { ttl } = given;
+  const [, count, unit] = typeof ttl === "string" ? (/^(\d{1,4})([mh])$/.exec(ttl) ?? []) : [];
+  return { mark: count === undefined ? {} : { ttlSeconds: Number(count) * (unit === "h" ? 3600 : 60) } };
 }
