@@ -77,7 +77,7 @@ describe("Anthropic's clients", () => {
       404,
       "not_found_error",
     ]);
-    expect(await refused(await send(at, "/v1/messages/batches"))).toEqual([404, "not_found_error"]);
+    expect(await refused(await send(at, "/v1/messages/none"))).toEqual([404, "not_found_error"]);
     at.engine.next({ fail: { status: 503 } }, { fail: { status: 503 } }, { fail: { status: 503 } });
     expect(await refused(await send(at, "/v1/messages", hello))).toEqual([529, "overloaded_error"]);
   });
