@@ -117,7 +117,7 @@ function reasoningOf({ thinking, shape }: Asked): Json {
  * Whether the model takes marks of the prompt cache: OpenAI's take `prompt_cache_breakpoint` from GPT-5.6 on, and refuse it before. No address
  * says so of a model, so its name is read.
  */
-export function readsBreakpoints(model: string): boolean {
+function readsBreakpoints(model: string): boolean {
   const [, major, minor = "0"] = /(?:^|[/:])gpt-(\d{1,2})(?:\.(\d{1,2}))?(?![\d.])/.exec(model) ?? [];
   return major !== undefined && (Number(major) > 5 || (Number(major) === 5 && Number(minor) >= 6));
 }
