@@ -89,7 +89,7 @@ export interface Placement {
   /** The request as this endpoint can take it, and as the endpoint that prefills can, when that is another one. */
   readonly shape: { answer: ModelCall; prefill: ModelCall | undefined };
   readonly decision: DecisionRecord;
-  /** Brings what its program computed elsewhere within the endpoint's reach. Undefined where there is nothing to bring. */
+  /** Brings KV that its program has at another endpoint to this one. Undefined where there is none to bring. */
   readonly bring: (() => Promise<void>) | undefined;
   /** Prompt tokens that were expected to be cached there; undefined where nothing was known of the prompt. */
   readonly predictedTokens: number | undefined;

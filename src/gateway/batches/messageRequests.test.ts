@@ -64,3 +64,24 @@ test("a batch has at most as many requests as a file has lines", async () => {
   const requests = Array.from({ length: limits.batchLinesMost + 1 }, (_, id) => request(String(id)));
   await expect(messageRequests(JSON.stringify({ requests }))).rejects.toMatchObject({ param: "requests" });
 });
+
+test("a few large requests give the event loop its turns too", async () => {
+  const requests = Array.from({ length: 16 }, (_, id) => request(String(id), { x: "x".repeat(300_000) }));
+  const text = JSON.stringify({ requests });
+  let turns = 0;
+  let isDone = false;
+  const turn = () => {
+    turns++;
+    if (!isDone) setImmediate(turn);
+  };
+  setImmediate(turn);
+  await messageRequests(text);
+  isDone = true;
+  expect(turns).toBeGreaterThanOrEqual(16);
+});
+
+test("the end of a request that is too long is not looked for", () => {
+  const text = `{"requests":[[${"1,".repeat(limits.batchLineBytes)}`;
+  const [first] = requestsIn(text);
+  expect(first!.length).toBe(limits.batchLineBytes + 1);
+});

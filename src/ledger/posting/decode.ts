@@ -39,8 +39,8 @@ const settlement = settlementPattern();
 
 /**
  * A settlement as `encodeSettle` writes it, its row apart. What matches has passed `itemSchema`: every field is there, in its order and of
- * its kind. To parse an item and to check it with zod takes three times as long, and leaves more garbage, for every call. A text with an escape, a count of more than
- * 15 digits and an item with units do not match, and are read the longer way.
+ * its kind. To parse an item and to check it with zod takes three times as long, and leaves more garbage, for every call. A text with an
+ * escape, a count of more than 15 digits and an item with units do not match, and are read the longer way.
  */
 function settlementPattern(): RegExp {
   const text = '"[^"\\\\\\u0000-\\u001f]*"';
