@@ -463,6 +463,8 @@ describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM 
     await page.getByRole("button", { name: "Done" }).click();
     await page.getByRole("button", { name: "Revoke shop floor" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).click();
+    // The dialog closes once the key is revoked. Before that it hides the page, and with it the button of the row, from roles.
+    await page.getByRole("dialog").waitFor({ state: "detached" });
     await page.getByRole("button", { name: "Revoke shop floor" }).waitFor({ state: "detached" });
     expect(await page.content()).not.toContain(secret!);
     expect(await api("/api/status", undefined, secret!)).toMatchObject({ error: { code: expect.any(String) } });
