@@ -11,7 +11,7 @@ import type { AdmittedAttempt, CallState, Placement, Step } from "../state.ts";
 import { decisionRecord } from "./decision.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { programKey, type PromptFacts } from "./prompts.ts";
-import { kvCapacityOf } from "./specs.ts";
+import { kvCapacityOf, spaceOf } from "./specs.ts";
 import { SplitCall } from "./split.ts";
 
 export class Placer {
@@ -111,7 +111,7 @@ export class Placer {
       shape: { answer, prefill: prefillCall },
       decision: decisionRecord(decision, candidates.excluded),
       bring: decision.bring && (() => this.#dispatcher.bring(decision, programKey(request))),
-      predictedTokens: prompt.blocks.length === 0 ? undefined : (decision.prefill ?? decision.chosen).matchedTokens,
+      predictedTokens: predictedAt(prefill ?? endpoint, prompt, decision),
       expectedFirstTokenMs: decision.chosen.expectedTtftMs,
       firstTokenMostMs: firstTokenBound(answer, { setMs, decidedMs, longestMs: endpoint.longestFirstTokenMs }),
       outputMostMs: (1000 * attempt.most.outputTokens) / limits.slowestTokensPerSecond,
@@ -138,6 +138,17 @@ export class Placer {
       hint: "Send the call again.",
     });
   }
+}
+
+/**
+ * Prompt tokens that the endpoint which computes the prompt was expected to have cached. Undefined where the prompt was not cut into that
+ * endpoint's blocks, because then 0 would be no prediction: a model with one endpoint, a call of several prompts, or tokens not counted.
+ */
+function predictedAt(endpoint: RegisteredEndpoint, { blocks }: PromptFacts, decision: Decision): number | undefined {
+  if (blocks.length === 0) return undefined;
+  const { name } = spaceOf(endpoint);
+  if (!blocks.some(({ space }) => space === name)) return undefined;
+  return (decision.prefill ?? decision.chosen).matchedTokens;
 }
 
 const none: readonly string[] = [];
