@@ -128,6 +128,7 @@ export const functions: Record<string, Owned & { writes?: true }> = {
   draw_on_lost: { room: "ledger" },
   end_budget: { room: "ledger", writes: true },
   fence_epoch: { room: "ledger", writes: true },
+  forget_batch_price: { room: "gateway" },
   leased_of: { room: "ledger" },
   ledger_now: { room: "ledger" },
   lock_budgets_at: { room: "ledger" },

@@ -1,6 +1,6 @@
-// Batches as /api shows them: the only mapping from their core records (gateway/batches/store.ts).
+// Batches as /api shows them: the only mapping from their core records (gateway/batches/types.ts).
 import type { BatchResource } from "../../contract/index.ts";
-import type { Batch } from "../../gateway/batches/store.ts";
+import type { Batch } from "../../gateway/batches/types.ts";
 
 /** Moments of a batch's end; it has one of them at most. */
 const ends = ["completed_at", "failed_at", "expired_at", "cancelled_at"];

@@ -2,7 +2,7 @@
 // so that an event without a listener costs nothing.
 import type { RunEvent } from "../../agents/index.ts";
 import type { LiveEvent } from "../../contract/index.ts";
-import type { BatchEvent } from "../../gateway/batches/store.ts";
+import type { BatchEvent } from "../../gateway/batches/types.ts";
 import type { CallEvent } from "../../gateway/index.ts";
 import { callResource } from "./call.ts";
 import { runResource, stepResource } from "./run.ts";

@@ -7,7 +7,7 @@ import { ownerOf } from "../responses/state.ts";
 import { labelsOf } from "../responses/labels.ts";
 import { fileNotFound } from "./fileRoutes.ts";
 import { keptSeconds, pageOf, pageWish, secondsOf } from "./pages.ts";
-import type { Batch, BatchApi } from "./store.ts";
+import type { Batch, BatchApi } from "./types.ts";
 
 type Json = Record<string, unknown>;
 

@@ -6,6 +6,7 @@ import { rows, testGateway, testPrices, type TestGateway } from "../../api/testi
 import { scriptedEngine } from "../../engines/testing.ts";
 import { Seal } from "../../governance/index.ts";
 import { limits } from "../limits.ts";
+import { writeOutput } from "./output.ts";
 import { Batches } from "./runner.ts";
 import { BatchStore } from "./store.ts";
 
@@ -48,6 +49,15 @@ async function linesOf(client: OpenAI, file: string | null | undefined): Promise
     .split("\n")
     .map((line) => JSON.parse(line) as Line);
 }
+
+/** The batches of the installation as another process has them, which serves none. */
+const anotherProcess = (at: TestGateway): Batches =>
+  new Batches({
+    ...at,
+    seal: new Seal(Buffer.alloc(32, 7)),
+    log: { warn: () => {} },
+    stored: undefined as never,
+  });
 
 async function otherProject(at: TestGateway): Promise<OpenAI> {
   const { organisation } = at.principal;
@@ -250,6 +260,52 @@ test("lines are served and paid for at batch prices, and each has its line of th
   await expect(client.batches.cancel(made.id)).rejects.toMatchObject({ status: 409, code: "batch_ended" });
 });
 
+test("a batch ends only when the calls of its lines can be read, so that its price and the proof agree", async () => {
+  await using at = await testGateway();
+  const client = at.client();
+  const [isLocked, mayPost] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const locked = at.db.transaction(async (holder) => {
+    await holder.query("lock table batch_prices in exclusive mode");
+    isLocked.resolve();
+    await mayPost.promise;
+  });
+  await Promise.race([isLocked.promise, locked]);
+  const { id } = await batchOf(client, [lineOf("a"), lineOf("b")]);
+  try {
+    await vi.waitFor(
+      async () => expect((await client.batches.retrieve(id)).request_counts).toMatchObject({ completed: 2 }),
+      { timeout: 10_000 },
+    );
+    const another = anotherProcess(at);
+    const batch = (await another.batches.get(at.principal.project, id))!;
+    expect(await writeOutput(batch, another)).toBe(false);
+  } finally {
+    mayPost.resolve();
+    await locked;
+  }
+  expect((await ended(client, id)).status).toBe("completed");
+  // Read without waiting for anything that is still to be posted.
+  expect((await at.db.query("select from calls where batch = $1", [id])).rowCount).toBe(2);
+  expect((await at.db.query("select from batch_prices where batch = $1", [id])).rowCount).toBe(1);
+  expect((await at.ledger.prove("whole")).discrepancies).toEqual([]);
+});
+
+test("a batch does not wait for the records of a process that is dead", async () => {
+  await using at = await testGateway();
+  const client = at.client();
+  const { id, answer } = await held(at, client, ["a"]);
+  // As that process leaves it when it is killed between the result and the record.
+  await at.db.query("update batch_lines set state = 'done', result = request, fence = fence + 1, owner = 'dead'");
+  answer();
+  const another = anotherProcess(at);
+  const batch = (await another.batches.get(at.principal.project, id))!;
+  expect(await writeOutput(batch, another)).toBe(false);
+  await at.db.query("update batch_lines set claimed_at = now() - make_interval(secs => $1)", [
+    limits.lineDeadMs / 1000 + 1,
+  ]);
+  expect((await ended(client, id)).status).toBe("completed");
+});
+
 test("a card without batch prices prices lines as other calls", async () => {
   await using at = await testGateway({ script: { chunks: ["a"], usage: { prompt: 10, cached: 0, output: 1 } } });
   const made = await batchOf(at.client(), [lineOf("a")]);
@@ -353,6 +409,8 @@ test("erasing what is kept of a project's prompts deletes its batches and files,
   const sum = ({ settlements }: Awaited<ReturnType<typeof rows>>) =>
     settlements.reduce((all, { amount_nano: nano }) => all + nano, 0n);
   expect(sum(await rows(at))).toBe(sum(before));
+  // What a removed batch has cost goes with it, also where its calls are posted later.
+  expect((await at.db.query("select from batch_prices")).rows).toEqual([]);
 });
 
 test("a project that keeps what it stores for some days keeps files and batches for no longer", async () => {
@@ -599,12 +657,7 @@ test("a project has so many batches under way, and files and batches are removed
      select project, 'batch_' || n, organisation, 'key_none', 'x', 'x', 'failed', 'x', now() from files, generate_series(1, $1::int) n`,
     [limits.openBatchesMost],
   );
-  const { files, batches } = new Batches({
-    ...at,
-    seal: new Seal(Buffer.alloc(32, 7)),
-    log: { warn: () => {} },
-    stored: undefined as never,
-  });
+  const { files, batches } = anotherProcess(at);
   await at.db.query("update batches set status = 'cancelling'");
   await expect(
     client.batches.create({ input_file_id: file.id, endpoint: url, completion_window: "24h" }),

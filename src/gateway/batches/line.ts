@@ -14,7 +14,7 @@ import { ownerOf, type ResponsesState } from "../responses/state.ts";
 import type { AnswerChunk, Gateway } from "../types.ts";
 import type { ClaimedLine, LineStore } from "./lineStore.ts";
 import { outputLine, unservedLine } from "./outputLines.ts";
-import type { Batch } from "./store.ts";
+import type { Batch } from "./types.ts";
 
 /** Memory that a byte of a line takes while it is served: the text, its bytes and what was parsed. */
 const heldPerByte = 3;

@@ -2,24 +2,31 @@
 //
 //   waiting -> claimed -> done, or failed      back to waiting where it has to be tried again
 //
-// A claim gives a line a new fence, and whatever is written of it must name that fence. A process that was thought dead and is not finds
-// its line taken, and writes nothing. A line's result is written before its call is paid for (pipeline.ts): a process that is killed
-// between the two has delivered a result without a price, and one that is killed before has neither. So no line is lost, and none is
-// billed twice.
+// A claim gives a line a new fence, and every later statement about the line must name that fence. A process that was taken for dead and is
+// alive finds its line taken, and writes nothing. A line's result is written before its call is paid for (pipeline.ts): a process that is
+// killed between the two has delivered a result without a price, and one that is killed before has neither. So no line is lost, and none
+// is billed twice.
+//
+// A line keeps its owner until the record of its call can be read (recorder.ts), and its batch does not end before that. A client that sees
+// an ended batch therefore reads all of its calls, its whole price and a proof that agrees.
 import type { Seal } from "../../governance/index.ts";
 import type { Database, Queryable } from "../../store/index.ts";
 import { limits } from "../limits.ts";
 import { opened, sealed } from "../responses/sealed.ts";
 import type { BatchLine } from "./lines.ts";
-import type { BatchName } from "./store.ts";
+import type { BatchName } from "./types.ts";
 
-/** A line that this process serves. */
-export interface ClaimedLine {
+/** One claim of a line, by the fence that it gave the line. */
+export interface LineClaim {
   project: string;
   batch: string;
   number: number;
-  customId: string;
   fence: bigint;
+}
+
+/** A line that this process serves. */
+export interface ClaimedLine extends LineClaim {
+  customId: string;
   /** Tries before this one that failed. */
   triesBefore: number;
   /** JSON text of the request. */
@@ -78,16 +85,16 @@ export class LineStore {
     }));
   }
 
-  /** Says that a process still serves its lines. */
+  /** Says that a process still serves its lines, and still records the calls of those that have ended. */
   async beat(owner: string): Promise<void> {
-    await this.#db.query("update batch_lines set claimed_at = now() where owner = $1 and state = 'claimed'", [owner]);
+    await this.#db.query("update batch_lines set claimed_at = now() where owner = $1", [owner]);
   }
 
-  /** Writes how a line has ended, once. False where another process has taken the line. */
+  /** Writes how a line has ended, once; the line stays with its process until `recorded`. False where another process has taken the line. */
   async settle(line: ClaimedLine, call: string, { isDone, text }: LineResult): Promise<boolean> {
     const { rowCount } = await this.#db.query(
       `with ended as (
-         update batch_lines set state = $5, result = $6, call = $7, owner = null, request = ''
+         update batch_lines set state = $5, result = $6, call = $7, claimed_at = now(), request = ''
           where project = $1 and batch = $2 and number = $3 and fence = $4 and state = 'claimed' returning state)
        update batches set completed = completed + (ended.state = 'done')::int, failed = failed + (ended.state = 'failed')::int
          from ended where project = $1 and id = $2`,
@@ -109,6 +116,25 @@ export class LineStore {
     await this.#db.query(
       "update batch_lines set result = $5 where project = $1 and batch = $2 and number = $3 and fence = $4 and state = 'done'",
       [line.project, line.batch, line.number, line.fence, this.#closed(text, [line.project, line.batch, line.number])],
+    );
+  }
+
+  /**
+   * Ends the claims of these lines: the records of their calls can be read, so their batches may end. A line whose result could not be
+   * written is given back, and one that another process has taken is left as it is.
+   */
+  async recorded(lines: readonly LineClaim[]): Promise<void> {
+    await this.#db.query(
+      `update batch_lines l set owner = null, state = case l.state when 'claimed' then 'waiting' else l.state end
+         from unnest($1::text[], $2::text[], $3::int[], $4::bigint[]) as ended (project, batch, number, fence)
+        where l.project = ended.project and l.batch = ended.batch and l.number = ended.number and l.fence = ended.fence
+          and l.owner is not null`,
+      [
+        lines.map(({ project }) => project),
+        lines.map(({ batch }) => batch),
+        lines.map(({ number }) => number),
+        lines.map(({ fence }) => fence),
+      ],
     );
   }
 

@@ -10,7 +10,7 @@ import { ownerOf } from "../responses/state.ts";
 import { cancelled, foundBatch, tooManyBatches } from "./batchRoutes.ts";
 import { messageRequests } from "./messageRequests.ts";
 import { messageResults } from "./messageResults.ts";
-import type { Batch } from "./store.ts";
+import type { Batch } from "./types.ts";
 
 type Json = Record<string, unknown>;
 
@@ -46,7 +46,7 @@ async function create(asked: Questioned): Promise<Reply> {
     },
   );
   if (!made) throw tooManyBatches();
-  return { json: shown(made, asked) };
+  return { json: shown(made) };
 }
 
 /** Newest first; `before_id` asks for the newer neighbours of a batch, `after_id` for the older ones. */
@@ -60,7 +60,7 @@ async function listBatches(asked: Questioned): Promise<Reply> {
   const wish = { after: before ?? after, limit, ascending: before !== undefined, api: "msgbatch" as const };
   const found = await asked.batches.batches.list(principal.project, wish);
   const page = found.slice(0, limit);
-  const data = (before === undefined ? page : page.toReversed()).map((one) => shown(one, asked));
+  const data = (before === undefined ? page : page.toReversed()).map(shown);
   return {
     json: {
       data,
@@ -72,11 +72,11 @@ async function listBatches(asked: Questioned): Promise<Reply> {
 }
 
 async function getBatch(asked: Questioned): Promise<Reply> {
-  return { json: shown(await foundBatch("msgbatch", asked), asked) };
+  return { json: shown(await foundBatch("msgbatch", asked)) };
 }
 
 async function cancel(asked: Questioned): Promise<Reply> {
-  return { json: shown(await cancelled("msgbatch", asked), asked) };
+  return { json: shown(await cancelled("msgbatch", asked)) };
 }
 
 async function results(asked: Questioned): Promise<Reply> {
@@ -101,8 +101,11 @@ async function remove(asked: Questioned): Promise<Reply> {
 
 const hasEnded = ({ status }: Batch): boolean => !["validating", "in_progress", "cancelling"].includes(status);
 
-/** Requests are counted as processing until all of them have ended, as Anthropic counts them. */
-function shown(of: Batch, { headers }: Questioned): Json {
+/**
+ * Requests are counted as processing until all of them have ended, as Anthropic counts them. `results_url` is a path, which Anthropic's SDKs
+ * resolve against their own base address: an address made from the headers of a request could name another host, which would get the key.
+ */
+function shown(of: Batch): Json {
   const ended = hasEnded(of);
   const { status, total, completed, failed, unserved, times } = of;
   const [canceled, expired] = [status === "cancelled" ? unserved : 0, status === "expired" ? unserved : 0];
@@ -119,19 +122,12 @@ function shown(of: Batch, { headers }: Questioned): Json {
     ended_at: ended ? moment(times[`${status}_at`]) : null,
     cancel_initiated_at: moment(times["cancelling_at"]),
     archived_at: null,
-    results_url: ended ? addressOf(headers, `${batches}/${of.id}/results`) : null,
+    results_url: ended ? `${batches}/${of.id}/results` : null,
   };
 }
 
 const moment = (seconds: number | undefined): string | null =>
   seconds === undefined ? null : new Date(seconds * 1000).toISOString();
-
-/** An address of this server as its client knows it; only the path where the client does not say. */
-function addressOf(headers: Questioned["headers"], path: string): string {
-  const { host, "x-forwarded-proto": scheme } = headers;
-  if (host === undefined || !/^[\w.:[\]-]+$/.test(host)) return path;
-  return `${scheme === "https" ? "https" : "http"}://${host}${path}`;
-}
 
 const batchNotEnded = (id: string): LineshaftError =>
   new LineshaftError({

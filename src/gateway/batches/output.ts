@@ -5,7 +5,8 @@ import type { Queryable } from "../../store/index.ts";
 import type { FileStore, FileWriter } from "./files.ts";
 import type { LineStore } from "./lineStore.ts";
 import { unservedLine } from "./outputLines.ts";
-import type { Batch, BatchStatus, BatchStore } from "./store.ts";
+import type { BatchStore } from "./store.ts";
+import type { Batch, BatchStatus } from "./types.ts";
 
 /** The state of a batch that has ended for a reason of its own. */
 const statusOf: Readonly<Record<string, BatchStatus>> = { batch_cancelled: "cancelled", batch_expired: "expired" };

@@ -1,6 +1,6 @@
 // Serves the batches of the installation: every process takes lines of every batch, some at a time, in the calls' class that goes after the
-// calls that people wait for (scheduler/queue/classedQueue.ts). What is taken, and what happens where a process ends, is decided by the
-// statements of store.ts; here is only when something is looked at.
+// calls that people wait for (scheduler/queue/classedQueue.ts). The statements of store.ts and lineStore.ts decide which process gets a
+// line and what happens where a process ends. This file decides when they are asked.
 //
 // A tick comes every second, and at once where a batch is made. It validates, ends and fills: lines are taken until this process serves as
 // many as it may, and again when one of them has ended.
@@ -8,6 +8,7 @@ import { randomUUID } from "node:crypto";
 import { nextTurn } from "../../bounded/index.ts";
 import type { Identity, Seal } from "../../governance/index.ts";
 import type { Principal } from "../../governance/types.ts";
+import type { AttemptLedger } from "../../ledger/index.ts";
 import type { Database } from "../../store/index.ts";
 import type { Logger } from "../../telemetry/index.ts";
 import { limits } from "../limits.ts";
@@ -18,7 +19,9 @@ import { serveLine } from "./line.ts";
 import { writeOutput } from "./output.ts";
 import { unservedLine } from "./outputLines.ts";
 import { LineStore, type ClaimedLine } from "./lineStore.ts";
-import { BatchStore, type Batch, type BatchEvent } from "./store.ts";
+import { LineRecorder } from "./recorder.ts";
+import { BatchStore } from "./store.ts";
+import type { Batch, BatchEvent } from "./types.ts";
 import { validated } from "./validation.ts";
 
 interface Rooms {
@@ -26,6 +29,7 @@ interface Rooms {
   seal: Seal;
   log: Pick<Logger, "warn">;
   gateway: Pick<Gateway, "call" | "closing">;
+  ledger: Pick<AttemptLedger, "position" | "posted">;
   identity: Pick<Identity, "principalOf">;
   stored: ResponsesState;
   events: { publish(of: { organisation: string; project: string }, event: BatchEvent): void };
@@ -38,6 +42,7 @@ export class Batches {
   readonly #rooms: Rooms;
   /** The name under which this process takes lines. */
   readonly #process = randomUUID();
+  readonly #recorder: LineRecorder;
   /** Batches that may have lines to take, by id, in turn. */
   #open = new Map<string, Batch>();
   /** Batches that this process validates or ends now. */
@@ -54,6 +59,8 @@ export class Batches {
     this.files = new FileStore(rooms);
     this.batches = new BatchStore(rooms);
     this.lines = new LineStore(rooms);
+    const { ledger, log } = rooms;
+    this.#recorder = new LineRecorder({ ledger, log, lines: this.lines, onRecorded: () => this.#endServed() });
     this.batches.onChange = (batch) => {
       this.#tell(batch);
       void this.#tick();
@@ -80,12 +87,19 @@ export class Batches {
     this.#timers = [];
   }
 
+  /** The last lines of a batch may have been recorded. While others are served the next tick finds that. */
+  #endServed(): void {
+    if (this.#serving === 0 && !this.#isOver) void this.#tick();
+  }
+
   get #isOver(): boolean {
     return this.#rooms.gateway.closing.aborted;
   }
 
   async #beat(): Promise<void> {
-    if (this.#serving > 0) await this.lines.beat(this.#process);
+    if (this.#serving === 0 && this.#recorder.isIdle) return;
+    await this.lines.beat(this.#process);
+    this.#recorder.record();
   }
 
   /** One at a time; one that is asked for meanwhile follows. */
@@ -180,10 +194,10 @@ export class Batches {
       else if (principal) await serveLine(line, { batch, principal }, this.#parts);
       else await this.lines.release(line, { afterMs: 0, isTry: false });
     } catch (error) {
-      // The line stands as it is, and is taken again when this process has not said for a while that it serves it.
       this.#warn(error, "A line of a batch could not be served");
     } finally {
       this.#serving--;
+      this.#recorder.add(line);
       if (!this.#isOver) this.#logged(this.#fill(), "Lines of batches could not be taken");
     }
   }

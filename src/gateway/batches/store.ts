@@ -10,79 +10,12 @@ import { newId, type Database, type Queryable } from "../../store/index.ts";
 import { limits } from "../limits.ts";
 import type { Owner } from "../responses/conversations.ts";
 import type { PageWish } from "./files.ts";
+import { batchOf, type BatchRow } from "./row.ts";
 import type { BatchProblem } from "./lines.ts";
-
-export type BatchStatus =
-  | "validating"
-  | "failed"
-  | "in_progress"
-  | "completed"
-  | "expired"
-  | "cancelling"
-  | "cancelled";
-
-export interface Batch extends Owner {
-  id: string;
-  endpoint: string;
-  inputFile: string;
-  outputFile: string | undefined;
-  errorFile: string | undefined;
-  status: BatchStatus;
-  /** Why it ends before all its lines were served. */
-  ends: string | undefined;
-  /** Labels of its owner's; of a batch of Anthropic's API the headers that belong to its requests. */
-  metadata: Record<string, unknown> | undefined;
-  total: number;
-  completed: number;
-  /** Those that were not served included. */
-  failed: number;
-  unserved: number;
-  /** Seconds since 1970, by the name of the member that says them. */
-  times: Readonly<Record<string, number>>;
-  problems: readonly BatchProblem[];
-  outputKeptSeconds: number;
-  createdAt: Date;
-  expiresAt: Date;
-}
-
-interface BatchRow {
-  [column: string]: unknown;
-  project: string;
-  id: string;
-  organisation: string;
-  key: string;
-  endpoint: string;
-  input_file: string;
-  output_file: string | null;
-  error_file: string | null;
-  status: BatchStatus;
-  ends: string | null;
-  metadata: Record<string, unknown> | null;
-  total: number;
-  completed: number;
-  failed: number;
-  unserved: number;
-  times: Record<string, number>;
-  errors: BatchProblem[] | null;
-  output_kept_seconds: number | null;
-  created_at: Date;
-  expires_at: Date;
-}
-
-/** What live listeners are told: a batch is in another state. */
-export interface BatchEvent {
-  type: "batch";
-  batch: Pick<Batch, "id" | "status">;
-}
+import type { Batch, BatchApi, BatchName, BatchStatus } from "./types.ts";
 
 /** What a new batch is to be. */
 type BatchWish = Pick<Batch, "endpoint" | "inputFile" | "metadata" | "outputKeptSeconds">;
-
-/** The two APIs by which batches are made; each shows its own alone. */
-export type BatchApi = "batch" | "msgbatch";
-
-/** Of a batch by its project and id. */
-export type BatchName = Pick<Batch, "project" | "id">;
 
 export class BatchStore {
   readonly #db: Database;
@@ -244,12 +177,17 @@ export class BatchStore {
     );
   }
 
-  /** Whether lines are left: those that wait, unless the batch is to end, and those that a living process serves. */
+  /**
+   * Whether the batch must wait: for lines that are not served, unless it is to end, for those that a living process serves, and for those
+   * whose calls a living process has not recorded yet.
+   */
   async hasWork({ project, id }: BatchName, client: Queryable): Promise<boolean> {
     const { rows } = await client.query<{ left: boolean }>(
       `select exists (select from batch_lines l join batches b on b.project = l.project and b.id = l.batch
-          where l.project = $1 and l.batch = $2 and l.state in ('waiting', 'claimed')
-            and (b.ends is null or (l.state = 'claimed' and l.claimed_at >= now() - make_interval(secs => $3)))) as left`,
+                       where l.project = $1 and l.batch = $2 and l.state in ('waiting', 'claimed') and b.ends is null)
+           or exists (select from batch_lines l
+                       where l.project = $1 and l.batch = $2 and l.owner is not null
+                         and l.claimed_at >= now() - make_interval(secs => $3)) as left`,
       [project, id, limits.lineDeadMs / 1000],
     );
     return rows[0]!.left;
@@ -279,7 +217,7 @@ export class BatchStore {
   async remove(project: string, id: string): Promise<boolean> {
     const { rows } = await this.#db.query(
       `with gone as (
-         delete from batches where project = $1 and id = $2 and status in ('failed', 'completed', 'expired', 'cancelled')
+         delete from batches where project = $1 and id = $2 and status in ${ended}
          returning project, output_file, error_file),
        files_gone as (
          delete from files f using gone where f.project = gone.project and f.id in (gone.output_file, gone.error_file))
@@ -301,37 +239,19 @@ export class BatchStore {
   /** Removes batches that ended as long ago as a file is kept, or as their project keeps what it stores. */
   async sweep(): Promise<void> {
     await this.#db.query(
-      `delete from batches b where status in ('failed', 'completed', 'expired', 'cancelled')
-          and expires_at < now() - make_interval(secs => least($1, coalesce(
-            (select s.retention_days * 86400.0 from response_settings s where s.project = b.project), $1)))`,
+      `delete from batches where status in ${ended} and expires_at < now() - make_interval(secs => $1)`,
       [limits.fileKeptSeconds],
     );
-    await this.#db.query("delete from batch_prices p where not exists (select from batches b where b.id = p.batch)");
+    await this.#db.query(
+      `delete from batches b using response_settings s
+        where b.project = s.project and b.status in ${ended}
+          and b.expires_at < now() - make_interval(secs => s.retention_days * 86400.0)`,
+    );
   }
 }
 
+/** SQL of the states in which a batch has ended. */
+const ended = "('failed', 'completed', 'expired', 'cancelled')";
+
 /** SQL of one moment of `times`. `name` is one of ours. */
 const moment = (name: string): string => `jsonb_build_object('${name}', floor(extract(epoch from now()))::bigint)`;
-
-const batchOf = (row: BatchRow): Batch => ({
-  project: row.project,
-  id: row.id,
-  organisation: row.organisation,
-  key: row.key,
-  endpoint: row.endpoint,
-  inputFile: row.input_file,
-  outputFile: row.output_file ?? undefined,
-  errorFile: row.error_file ?? undefined,
-  status: row.status,
-  ends: row.ends ?? undefined,
-  metadata: row.metadata ?? undefined,
-  total: row.total,
-  completed: row.completed,
-  failed: row.failed,
-  unserved: row.unserved,
-  times: row.times,
-  problems: row.errors ?? [],
-  outputKeptSeconds: row.output_kept_seconds ?? limits.fileKeptSeconds,
-  createdAt: row.created_at,
-  expiresAt: row.expires_at,
-});

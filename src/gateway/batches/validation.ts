@@ -5,7 +5,8 @@ import { limits } from "../limits.ts";
 import type { FileStore } from "./files.ts";
 import { LineCutter, LineReader, type BatchLine, type BatchProblem } from "./lines.ts";
 import type { LineStore } from "./lineStore.ts";
-import type { Batch, BatchStore } from "./store.ts";
+import type { BatchStore } from "./store.ts";
+import type { Batch } from "./types.ts";
 
 /** True where the batch was validated here: it is in progress or has failed then. */
 export async function validated(
