@@ -10,6 +10,13 @@ interface Exchanges {
   answers: Record<string, Json>;
   refusals?: Record<string, Json>;
   tooLong?: Json;
+  /** Calls and their answers, by names. */
+  calls?: Record<string, RecordedCall>;
+}
+
+interface RecordedCall {
+  request: { path: string; body: Json };
+  response: { status: number; type: string; body: string };
 }
 
 /** Answers that an open server's tests begin with. */

@@ -1,17 +1,24 @@
-// llama.cpp's server behind the adapter of OpenAI-compatible endpoints. Its exchanges are composed from its documentation.
+// llama.cpp's server behind the adapter of OpenAI-compatible endpoints, on exchanges that were recorded from a real one
+// (test/conformance/llamacpp.record.ts). `npm run test:llamacpp` tries the adapter on the server itself.
 import { describe, expect, onTestFinished, test } from "vitest";
 import { createOpenAiEngine } from "../openai/adapter.ts";
-import { scriptedServer } from "../openServerTesting.ts";
+import { exchangesOf, scriptedServer } from "../openServerTesting.ts";
 import { engineSuite } from "../suite.ts";
-import type { ScriptedRoutes } from "../testing.ts";
+import type { Script, ScriptedRoutes } from "../testing.ts";
+import type { EngineAnswer, EngineError, EngineRequest } from "../types.ts";
 import { continuedBody } from "../wire/continued.ts";
 import { llamacppFacts } from "./server.ts";
 
-const file = new URL("fixtures/server.composed.json", import.meta.url);
+type Json = Record<string, unknown>;
+
+/** Starts of the server that were recorded: as it is usual, with `--embeddings`, with `--reranking`. */
+type Start = "chat" | "embeddings" | "rerank";
+
+const fileOf = (start: Start) => new URL(`fixtures/${start}.recorded.json`, import.meta.url);
 const credential = "key-of-the-suite";
 
 engineSuite("llama.cpp's server", async () => {
-  const server = await scriptedServer(file);
+  const server = await scriptedServer(fileOf("chat"));
   return {
     engine: createOpenAiEngine({ url: server.url, model: "scripted", key: credential }),
     credential,
@@ -23,38 +30,200 @@ engineSuite("llama.cpp's server", async () => {
   };
 });
 
-async function running(more: ScriptedRoutes["routes"] = {}) {
-  const server = await scriptedServer(file, more);
+async function running(more: ScriptedRoutes["routes"] = {}, start: Start = "chat") {
+  const server = await scriptedServer(fileOf(start), more);
   const engine = createOpenAiEngine({ url: server.url, model: "scripted" });
   onTestFinished(() => server[Symbol.asyncDispose]());
   return { server, engine };
 }
 
+/** A recorded call: the request that was sent, and the answer that came. */
+function recorded(start: Start, name: string): { request: EngineRequest; script: Script } {
+  const { request, response } = exchangesOf(fileOf(start)).calls![name]!;
+  const { status, type, body } = response;
+  const shape = request.path.includes("/chat/") ? "chat" : request.path.split("/").at(-1)!;
+  return {
+    request: {
+      shape: shape as EngineRequest["shape"],
+      body: request.body as EngineRequest["body"],
+      hints: { attempt: "att_1", cacheSalt: "prj_1", project: "prj_1" },
+    },
+    script:
+      status === 200 ? { raw: { contentType: type, body } } : { fail: { status, body: JSON.parse(body) as Json } },
+  };
+}
+
+/** Opens a recorded call at a server that answers as was recorded. */
+async function replayed(start: Start, name: string): Promise<EngineAnswer> {
+  const { server, engine } = await running({}, start);
+  const { request, script } = recorded(start, name);
+  await engine.probe();
+  server.next(script);
+  return engine.open(request);
+}
+
+/** Text, tool call and finish of an answer, however it came. */
+async function contentOf(start: Start, name: string) {
+  const answer = await replayed(start, name);
+  const { body } = recorded(start, name).request;
+  const chunks = body.stream === true ? answer.chunks : [await answer.whole()];
+  const content = { text: "", tool: "", arguments: "", finish: "" };
+  for await (const { deltas } of chunks)
+    for (const { text = "", toolCalls = [], finish } of deltas) {
+      content.text += text;
+      for (const call of toolCalls) {
+        content.tool += call.name ?? "";
+        content.arguments += call.arguments ?? "";
+      }
+      content.finish = finish ?? content.finish;
+    }
+  return { content, usage: answer.usage(), soFar: answer.outputSoFar() };
+}
+
+describe("recorded calls", () => {
+  test.each([
+    ["a chat", { promptTokens: 12, cachedTokens: 0, outputTokens: 4 }],
+    ["a chat whose prompt is cached", { promptTokens: 12, cachedTokens: 11, outputTokens: 4 }],
+    ["a chat as a stream", { promptTokens: 12, cachedTokens: 11, outputTokens: 4 }],
+    ["a text", { promptTokens: 2, cachedTokens: 0, outputTokens: 3 }],
+    ["a text as a stream", { promptTokens: 2, cachedTokens: 1, outputTokens: 3 }],
+    ["an answer that goes on as a stream", { promptTokens: 16, cachedTokens: 15, outputTokens: 3 }],
+  ])("%s has the text, the finish and the counts that the server gave it", async (name, counts) => {
+    const { content, usage, soFar } = await contentOf("chat", name);
+    expect(content.finish).toBe("length");
+    expect(content.text).toBe(
+      name.startsWith("a chat") ? "Hello there. I" : name.startsWith("a text") ? " the scene," : " time, in",
+    );
+    expect(usage).toMatchObject({ ...counts, source: "engine" });
+    expect(soFar).toBe(counts.outputTokens);
+  });
+
+  test.each(["a tool call", "a tool call as a stream"])("%s is read whole", async (name) => {
+    const { content, usage } = await contentOf("chat", name);
+    expect(content).toMatchObject({ text: "", tool: "weigh", finish: "tool_calls" });
+    expect(JSON.parse(content.arguments)).toEqual({ unit: "kg" });
+    expect(usage).toMatchObject({ outputTokens: 30, source: "engine" });
+  });
+
+  test.each<[Start, string, Partial<EngineError>]>([
+    [
+      "chat",
+      "a prompt that is too long",
+      {
+        code: "context_length_exceeded",
+        message: "request (1510 tokens) exceeds the available context size (1024 tokens), try increasing it",
+      },
+    ],
+    ["chat", "a field of another kind", { code: "invalid_request" }],
+  ])("%s: %s is the caller's fault, in the server's words", async (start, name, error) => {
+    await expect(replayed(start, name)).rejects.toMatchObject({ status: 400, retryable: false, ...error });
+  });
+
+  test("an embedding's input that is too long is the caller's fault, though the status is 500", async () => {
+    const { request, script } = recorded("embeddings", "an input that is too long");
+    const { engine } = await running({ "POST /v1/embeddings": answeredBy(script) }, "embeddings");
+    await expect(engine.open(request)).rejects.toMatchObject({
+      status: 400,
+      code: "context_length_exceeded",
+      message: "input (602 tokens) is too large to process. increase the physical batch size (current batch size: 512)",
+      retryable: false,
+    });
+  });
+
+  test.each<[Start, string, number]>([
+    ["embeddings", "embeddings", 7],
+    ["rerank", "rerank", 8],
+  ])("%s: %s is counted by the server", async (start, name, promptTokens) => {
+    const { request, script } = recorded(start, name);
+    const { engine } = await running({ [`POST /v1/${name}`]: answeredBy(script) }, start);
+    const answer = await engine.open(request);
+    expect((await answer.whole()).wire.data).toEqual(JSON.parse(script.raw!.body));
+    expect(answer.usage()).toMatchObject({ promptTokens, outputTokens: 0, source: "engine" });
+  });
+
+  test.each<[string, string]>([
+    ["two answers", "n"],
+    ["two answers as a stream", "n"],
+    ["two prompts", "prompt"],
+  ])("%s are refused, because the server counts one of them", async (name, param) => {
+    const { server, engine } = await running();
+    const { request } = recorded("chat", name);
+    await engine.probe();
+    const asked = server.seen.length;
+    await expect(engine.open(request)).rejects.toMatchObject({ status: 400, code: "unsupported_parameter", param });
+    expect(server.seen).toHaveLength(asked);
+  });
+
+  test.each<[string, Json]>([
+    ["one answer", { n: 1 }],
+    ["a list of one prompt", { prompt: ["Once"] }],
+    ["a prompt as tokens", { prompt: [1, 2, 3] }],
+  ])("%s passes", async (_name, fields) => {
+    const { engine } = await running();
+    const { request } = recorded("chat", "a text");
+    const answer = await engine.open({ ...request, body: { ...request.body, ...fields } });
+    expect((await answer.whole()).deltas).toHaveLength(1);
+  });
+
+  test("vectors of another size are refused, because the server would send its own", async () => {
+    const { request, script } = recorded("embeddings", "embeddings");
+    const { engine } = await running({ "POST /v1/embeddings": answeredBy(script) }, "embeddings");
+    const sized = (dimensions: number) => engine.open({ ...request, body: { ...request.body, dimensions } });
+    await expect(sized(10)).rejects.toMatchObject({ code: "unsupported_parameter", param: "dimensions" });
+    expect((await sized(384)).status).toBe(200);
+  });
+});
+
+/** A route that answers as a script says. */
+const answeredBy = ({ fail, raw }: Script): ScriptedRoutes["routes"][string] => {
+  if (raw) return () => raw.body;
+  return () => (response) => {
+    response.writeHead(fail!.status, { "content-type": "application/json" });
+    response.end(JSON.stringify(fail!.body));
+  };
+};
+
 describe("what llama.cpp says of itself", () => {
   test("all of it is asked: the context of a slot, slots, media, and what this start of it answers", async () => {
     const { engine } = await running();
     const { capabilities, ...facts } = await engine.probe();
-    expect(facts).toEqual({ models: ["scripted"], contextTokens: 8_192, slots: 4 });
-    expect(capabilities).toMatchObject({
-      speaks: ["chat", "completions"],
-      media: ["image"],
-      tokenize: true,
-      stops: true,
-    });
+    expect(facts).toEqual({ models: ["scripted"], contextTokens: 1_024, slots: 2 });
+    expect(capabilities).toMatchObject({ speaks: ["chat", "completions"], media: [], tokenize: true, stops: true });
+    expect(capabilities.fields).toContain("tools");
+  });
+
+  test("fields that it ignores without a word are not among those that it is sent", async () => {
+    const { engine } = await running();
+    const { fields } = (await engine.probe()).capabilities;
+    for (const field of ["best_of", "echo", "suffix", "repetition_penalty", "include_reasoning"])
+      expect(fields).not.toContain(field);
+    expect(fields).toContain("repeat_penalty");
+  });
+
+  test("a model that sees and hears says so", async () => {
+    const { server, engine } = await running();
+    (server.answers["GET /props"] as Json)["modalities"] = { vision: true, video: false, audio: true };
+    expect((await engine.probe()).capabilities.media).toEqual(["image", "audio"]);
   });
 
   test("a server that was started for embeddings is asked embeddings alone, and once for each start", async () => {
-    const { server, engine } = await running();
-    server.answers["POST /v1/embeddings"] = { data: [{ embedding: [1] }], usage: { prompt_tokens: 1 } };
-    server.usual = {
-      fail: { status: 501, body: { error: { code: 501, message: "This server does not support completions." } } },
-    };
+    const embeds = answeredBy(recorded("embeddings", "embeddings").script);
+    const { server, engine } = await running({ "POST /v1/embeddings": embeds }, "embeddings");
+    server.usual = recorded("embeddings", "a chat").script;
     for (let probe = 0; probe < 3; probe++) expect((await engine.probe()).capabilities.speaks).toEqual(["embeddings"]);
     expect(server.seen.filter(({ body }) => body["prompt"] === "a")).toHaveLength(1);
     // Started again with other properties.
-    (server.answers["GET /props"] as Record<string, unknown>)["total_slots"] = 1;
+    (server.answers["GET /props"] as Json)["total_slots"] = 1;
     server.usual = {};
     expect((await engine.probe()).capabilities.speaks).toEqual(["chat", "completions", "embeddings"]);
+  });
+
+  test("a server that was started to rerank answers embeddings of zeros, and is asked for none", async () => {
+    const reranks = answeredBy(recorded("rerank", "rerank").script);
+    const embeds = answeredBy(recorded("rerank", "embeddings").script);
+    const { server, engine } = await running({ "POST /v1/rerank": reranks, "POST /v1/embeddings": embeds }, "rerank");
+    server.usual = recorded("embeddings", "a chat").script;
+    expect((await engine.probe()).capabilities.speaks).toEqual(["rerank"]);
   });
 
   test("a server that still loads its model is asked again later", async () => {
@@ -67,7 +236,7 @@ describe("what llama.cpp says of itself", () => {
 
   test("a template that knows no tools drops them without a word, so tools are refused", async () => {
     const { server, engine } = await running();
-    (server.answers["GET /props"] as Record<string, unknown>)["chat_template_caps"] = { supports_tools: false };
+    (server.answers["GET /props"] as Json)["chat_template_caps"] = { supports_tools: false };
     expect((await engine.probe()).capabilities.fields).not.toContain("tools");
   });
 
@@ -79,8 +248,6 @@ describe("what llama.cpp says of itself", () => {
     expect(llamacppFacts(props, ["chat"], true)).toEqual({ capabilities: { speaks: ["chat"] } });
   });
 });
-
-type Json = Record<string, unknown>;
 
 describe("an answer that has begun", () => {
   const written = (turns: Json[]) =>
@@ -120,9 +287,25 @@ describe("an answer that has begun", () => {
       continue_final_message: true,
       add_generation_prompt: false,
     });
-    // One token of the text completion that every start is asked for, and one behind the beginning.
+    // One token of the text completion that every start is asked for, and one behind the beginning, as the stream that calls ask for.
     expect(server.seen.map(({ body }) => body["max_tokens"])).toEqual([1, 1]);
-    expect(server.seen[1]!.body).toMatchObject({ continue_final_message: true, add_generation_prompt: false });
+    expect(server.seen[1]!.body).toMatchObject({
+      continue_final_message: true,
+      add_generation_prompt: false,
+      stream: true,
+    });
+  });
+
+  test("is gone on with by a version that repeats its beginning in whole answers alone", async () => {
+    const { server, engine } = await running(template(templates.byField));
+    const [whole, streamed] = ["an answer that goes on", "an answer that goes on as a stream"].map(
+      (name) => recorded("chat", name).script,
+    );
+    const repeated = whole!.raw!.body.replace("Once upon a", "Lineshaft 7 3 1");
+    expect(repeated).toContain("Lineshaft 7 3 1 time");
+    whole!.raw!.body = repeated;
+    server.decide = ({ body }) => (body["continue_final_message"] !== true ? {} : body["stream"] ? streamed! : whole!);
+    expect((await engine.probe()).capabilities.fields).toContain("continue_final_message");
   });
 
   test("is a whole turn where the server was started so, and nothing is asked to go on", async () => {
@@ -161,17 +344,21 @@ describe("tokens", () => {
   test("of a chat are those of its template's text", async () => {
     const { server, engine } = await running();
     await engine.probe();
-    const messages = [{ role: "user", content: "hi" }];
+    const messages = [{ role: "user", content: "Say hi." }];
     const tools = [{ type: "function", function: { name: "f" } }];
     expect(await engine.tokenize("chat", { messages, tools, temperature: 1 }, "prj_1")).toEqual({
-      count: 6,
-      tokens: [1, 4093, 198, 5112, 2, 198],
+      count: 12,
+      tokens: [1, 4093, 198, 36218, 15876, 30, 2, 198, 1, 520, 9531, 198],
     });
     expect(server.asked.slice(-2)).toEqual([
       ["POST /apply-template", { messages, tools }],
       [
         "POST /tokenize",
-        { content: "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n", add_special: true, parse_special: true },
+        {
+          content: "<|im_start|>user\nSay hi.<|im_end|>\n<|im_start|>assistant\n",
+          add_special: true,
+          parse_special: true,
+        },
       ],
     ]);
     expect(await engine.tokenize("completions", { prompt: [4, 5] }, "prj_1")).toEqual({ count: 2, tokens: [4, 5] });

@@ -2,14 +2,21 @@
 // counts by `/apply-template` and `/tokenize`. It takes no cache salt.
 //
 // What its model answers depends on how the server was started (`--embeddings`, `--reranking`), and no route says it. So each API is asked
-// once for one token; a server that lacks it answers 501. A start of the server is asked again when its properties have changed or it was
-// away. A template that knows no tools drops them without a word, so tools are refused there.
+// once for one token. A server answers 501 for an API that it lacks, and 500 where the model writes no text. A server that reranks also answers
+// embeddings, whose numbers are zeros, so it is asked for no embeddings. A start of the server is asked again when its properties have
+// changed or it was away. A template that knows no tools drops them without a word, so tools are refused there.
 //
-// Whether it goes on with a last message of the role `assistant` depends on its version, on how it was started (`--no-prefill-assistant`) and
+// Whether it continues a last message of the role `assistant` depends on its version, on how it was started (`--no-prefill-assistant`) and
 // on its model: a template that thinks refuses it in many versions. Servers since May 2026 have the field `continue_final_message`. Older
-// ones go on by themselves and ignore the field, so that the same request suits both. The template is asked for such a prompt, and then
-// the model for one token behind it, because some versions repeat in the answer what stood before it.
+// servers continue such a message by themselves and ignore the field, so the same request suits both. The template is asked for such a
+// prompt, and then the model for one token behind it, because some versions repeat in the answer what stood before it. The model is asked
+// for a stream, as every continued answer is: version b11549 repeats the beginning in a whole answer, and not in a stream.
+//
+// Its usage is that of one answer to one prompt, also where it gives several, so calls for several answers are refused. Where vectors of
+// another size are asked for, it sends its own without a word, so they are refused too.
 import { ask } from "../wire/ask.ts";
+import { completionPaths, completionReaders } from "../wire/chat/reader.ts";
+import { openExchange } from "../wire/exchange.ts";
 import { EngineError } from "../types.ts";
 import { toolFields, wholeNumber, type OpenServer, type OpenServerAddress, type ServerFacts } from "../openServer.ts";
 import type { Shape } from "../asked.ts";
@@ -62,7 +69,24 @@ export class LlamacppServer implements OpenServer {
     }
   }
 
-  prepare(): Json {
+  /** Throws EngineError where the answer would be another than the call asks for, or its usage that of a part. */
+  prepare(shape: Shape, body: Json): Json {
+    if (typeof body["n"] === "number" && body["n"] > 1)
+      throw unsupported(
+        "n",
+        "llama.cpp's server reports the usage of one answer only.",
+        "Ask for one answer in each call.",
+      );
+    if (shape === "completions" && isSeveral(body["prompt"]))
+      throw unsupported(
+        "prompt",
+        "llama.cpp's server reports the usage of one prompt only.",
+        "Send one prompt in each call.",
+      );
+    const { dimensions } = body;
+    const own = (this.#address.listed["meta"] as Json | null | undefined)?.["n_embd"];
+    if (shape === "embeddings" && dimensions !== undefined && dimensions !== null && dimensions !== own)
+      throw unsupported("dimensions", "llama.cpp's server does not shorten vectors.", "Leave the field out.");
     return {};
   }
 
@@ -109,23 +133,46 @@ export class LlamacppServer implements OpenServer {
     const answers = await Promise.all(questions.map((question) => this.#answers(question, signal)));
     const all = questions.flatMap(({ speaks }) => speaks);
     if (answers.includes(undefined)) return { speaks: all, continues: false };
-    const speaks = questions.flatMap((question, place) => (answers[place] ? question.speaks : []));
+    const answered = questions.flatMap((question, place) => (answers[place] ? question.speaks : []));
+    // Its vectors are scores of the pooling `rank`, with zeros behind them.
+    const speaks = answered.includes("rerank") ? answered.filter((shape) => shape !== "embeddings") : answered;
     if (speaks.length === 0) return { speaks: all, continues: false };
     const continues = speaks.includes("chat") ? await this.#continues(signal) : false;
     if (continues !== undefined) this.#spoken = { of, speaks, continues };
     return { speaks, continues: continues === true };
   }
 
-  /** Whether it goes on with an answer that has begun, and says only what is new. Undefined where it does not say so now. */
+  /** Whether it continues an answer that has begun, and says only what is new. Undefined where it does not say so now. */
   async #continues(signal?: AbortSignal): Promise<boolean | undefined> {
     try {
       const prompt = await this.#rendered(begun, signal);
       if (typeof prompt !== "string" || !prompt.endsWith(beginning)) return false;
-      const question = { model: this.#address.model, ...begun, max_tokens: 1, cache_prompt: false };
-      return !repeats(await this.#put("/v1/chat/completions", question, signal));
+      return !(await this.#repeats(signal));
     } catch (error) {
       return error instanceof EngineError && isLacking(error) ? false : undefined;
     }
+  }
+
+  /** Whether a continued answer has more than what is new: its beginning again, or marks of a thought that the template wrote. */
+  async #repeats(signal?: AbortSignal): Promise<boolean> {
+    const { root, headers, model } = this.#address;
+    const timeout = AbortSignal.timeout(limits.countMs);
+    const answer = await openExchange({
+      url: `${root}/v1${completionPaths.chat}`,
+      wire: completionReaders.chat,
+      headers,
+      body: { model, ...begun, max_tokens: 1, cache_prompt: false, stream: true },
+      stream: true,
+      signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
+    });
+    let text = "";
+    let thought = "";
+    for await (const { deltas } of answer.chunks)
+      for (const delta of deltas) {
+        text += delta.text ?? "";
+        thought += delta.reasoning ?? "";
+      }
+    return thought !== "" || text.includes(beginning) || text.includes("<think>");
   }
 
   /** Undefined where it is busy or still loads its model. */
@@ -143,13 +190,12 @@ export class LlamacppServer implements OpenServer {
 const isLacking = ({ status, code, message }: EngineError): boolean =>
   status === 400 || code === "engine_model_missing" || /not support/i.test(message);
 
-/** Whether an answer has more of the prompt than what is new: its beginning again, or marks of a thought that the template wrote. */
-function repeats({ choices }: Json): boolean {
-  const [choice] = Array.isArray(choices) ? (choices as (Json | null)[]) : [];
-  const { content, reasoning_content: reasoning } = (choice?.["message"] ?? {}) as Json;
-  if (typeof reasoning === "string" && reasoning !== "") return true;
-  return typeof content !== "string" || content.includes(beginning) || content.includes("<think>");
-}
+const unsupported = (param: string, message: string, hint: string): EngineError =>
+  new EngineError({ status: 400, code: "unsupported_parameter", message, param, hint, retryable: false });
+
+/** Whether a text completion's prompt is more than one: a list of texts, or of prompts as tokens. */
+const isSeveral = (prompt: unknown): boolean =>
+  Array.isArray(prompt) && prompt.length > 1 && prompt.some((one) => typeof one !== "number");
 
 const contextOf = (props: Json): number | undefined =>
   wholeNumber((props["default_generation_settings"] as Json | null | undefined)?.["n_ctx"]);

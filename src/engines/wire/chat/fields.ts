@@ -105,9 +105,12 @@ const fieldsOf: Record<Software, readonly string[]> = {
     "stream_reasoning",
   ],
   llamacpp: [
-    ...commonFields,
-    ...openSamplers,
-    ...thinking,
+    // It ignores `best_of`, `echo`, `suffix`, `repetition_penalty` (its own is `repeat_penalty`) and `include_reasoning` without a word.
+    ...commonFields.filter((field) => field !== "best_of" && field !== "echo" && field !== "suffix"),
+    "top_k",
+    "min_p",
+    "reasoning_effort",
+    "chat_template_kwargs",
     ownCache,
     "user",
     "typical_p",

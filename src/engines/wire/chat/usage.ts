@@ -127,6 +127,8 @@ function errorDetail(text: string): { message?: string; code?: string; param?: s
 
 /** How engines say that a prompt is too long (vLLM, SGLang, llama.cpp, providers): most of them give no code for it. */
 const tooLong = /context (length|window|size)|(longer|larger) than the .{0,40}context/i;
+/** How llama.cpp's server says it of an embedding's input that is longer than its physical batch, with status 500. */
+const tooLarge = /^input .{0,30}is too large to process/;
 
 /** An engine's refusal as our error: whose fault it is, and whether another try may do better. */
 export function refusalOf(status: number, text: string, retryAfter: number | undefined): EngineError {
@@ -165,7 +167,8 @@ export function refusalOf(status: number, text: string, retryAfter: number | und
       retryable: true,
       ...(retryAfter !== undefined && { retryAfterSeconds: retryAfter }),
     });
-  if (status >= 500)
+  const isTooLarge = tooLarge.test(detail.message ?? "");
+  if (status >= 500 && !isTooLarge)
     return new EngineError({
       status: status === 503 || status === 504 ? status : 502,
       code: detail.code ?? "engine_failed",
@@ -174,9 +177,10 @@ export function refusalOf(status: number, text: string, retryAfter: number | und
       retryable: true,
       ...(retryAfter !== undefined && { retryAfterSeconds: retryAfter }),
     });
+  const isTooLong = isTooLarge || tooLong.test(detail.message ?? "");
   return new EngineError({
     status: status === 413 ? 413 : 400,
-    code: tooLong.test(detail.message ?? "") ? "context_length_exceeded" : (detail.code ?? "invalid_request"),
+    code: isTooLong ? "context_length_exceeded" : (detail.code ?? "invalid_request"),
     message: detail.message ?? `The engine refused the request (${status}).`,
     hint: detail.hint ?? "The engine judges this field itself: see its documentation.",
     ...(detail.param !== undefined && { param: detail.param }),

@@ -1,0 +1,111 @@
+// Records exchanges of a real llama.cpp server into the fixtures that the adapter's test runs on: what it says of itself, and calls with
+// their answers, byte for byte. `bin/node test/conformance/llamacpp.record.ts COMMAND VERSION` where the command is `llama-server` or takes its
+// arguments; docs/testing.md says how to get it.
+import { writeFileSync } from "node:fs";
+import { embeddingModel, smallModel } from "../setup/model.ts";
+import { alias, argumentsOf, startLlamacpp, toolTemplate } from "./llamacpp.server.ts";
+import { scale, weighing } from "./llamacpp.tools.ts";
+
+type Json = Record<string, unknown>;
+
+const [command, version] = process.argv.slice(2);
+if (command === undefined || version === undefined)
+  throw new Error("Name the command and its version: bin/node test/conformance/llamacpp.record.ts COMMAND VERSION");
+
+const hi = { model: alias, messages: [{ role: "user", content: "Say hi." }], temperature: 0 };
+const tools = { ...hi, messages: weighing, tools: [scale], tool_choice: "required", max_tokens: 40 };
+const streamed = { stream: true, stream_options: { include_usage: true }, timings_per_token: true };
+const begun = {
+  ...hi,
+  messages: [
+    { role: "user", content: "Tell a tale." },
+    { role: "assistant", content: "Once upon a" },
+  ],
+  continue_final_message: true,
+  add_generation_prompt: false,
+  max_tokens: 3,
+};
+const chat = "/v1/chat/completions";
+const text = { model: alias, prompt: "Once upon", max_tokens: 3, temperature: 0 };
+
+/** Calls to each start of the server, by their names. */
+const calls: Record<string, Record<string, [path: string, body: Json]>> = {
+  chat: {
+    "a chat": [chat, { ...hi, max_tokens: 4 }],
+    "a chat whose prompt is cached": [chat, { ...hi, max_tokens: 4 }],
+    "a chat as a stream": [chat, { ...hi, max_tokens: 4, ...streamed }],
+    "a text": ["/v1/completions", text],
+    "a text as a stream": ["/v1/completions", { ...text, ...streamed }],
+    "a tool call": [chat, tools],
+    "a tool call as a stream": [chat, { ...tools, ...streamed }],
+    "an answer that goes on": [chat, begun],
+    "an answer that goes on as a stream": [chat, { ...begun, ...streamed }],
+    "two answers": [chat, { ...hi, max_tokens: 2, n: 2 }],
+    "two answers as a stream": [chat, { ...hi, max_tokens: 2, n: 2, ...streamed }],
+    "two prompts": ["/v1/completions", { ...text, prompt: ["Once upon", "Twice upon a"] }],
+    "a prompt that is too long": [chat, { ...hi, messages: [{ role: "user", content: "word ".repeat(1500) }] }],
+    "a field of another kind": [chat, { ...hi, max_tokens: "four" }],
+  },
+  embeddings: {
+    embeddings: ["/v1/embeddings", { model: alias, input: ["a", "b c"], encoding_format: "base64" }],
+    "an input that is too long": ["/v1/embeddings", { model: alias, input: "word ".repeat(600) }],
+    "a chat": [chat, { ...hi, max_tokens: 1 }],
+    rerank: ["/v1/rerank", { model: alias, query: "a", documents: ["a", "b"] }],
+  },
+  rerank: {
+    rerank: ["/v1/rerank", { model: alias, query: "a", documents: ["a", "b"], top_n: 1 }],
+    embeddings: ["/v1/embeddings", { model: alias, input: "a", encoding_format: "base64" }],
+  },
+};
+const starts: Record<string, { model: string; more: string[] }> = {
+  chat: { model: await smallModel(), more: ["--chat-template-file", toolTemplate] },
+  embeddings: { model: await embeddingModel(), more: ["--embeddings"] },
+  rerank: { model: await embeddingModel(), more: ["--reranking"] },
+};
+
+const exchange = async (url: string, path: string, body?: Json) => {
+  const init = body && { method: "POST", body: JSON.stringify(body), headers: { "content-type": "application/json" } };
+  const answer = await fetch(url + path, init);
+  return { status: answer.status, type: answer.headers.get("content-type"), body: await answer.text() };
+};
+const read = async (url: string, path: string, body?: Json) =>
+  JSON.parse((await exchange(url, path, body)).body) as Json;
+
+for (const [name, { model, more }] of Object.entries(starts)) {
+  const server = await startLlamacpp({ command, model, more });
+  const template = { messages: hi.messages };
+  const rendered = await read(server.url, "/apply-template", template);
+  const answers = {
+    "GET /v1/models": await read(server.url, "/v1/models"),
+    "GET /props": await read(server.url, "/props"),
+    "POST /apply-template": rendered,
+    "POST /tokenize": await read(server.url, "/tokenize", {
+      content: rendered["prompt"],
+      add_special: true,
+      parse_special: true,
+    }),
+  };
+  const refusals: Json = {};
+  for (const [path, body] of [
+    ["/v1/embeddings", { input: "a" }],
+    ["/v1/rerank", { query: "a", documents: ["a"] }],
+  ] as const) {
+    const { status, body: said } = await exchange(server.url, path, body);
+    if (status !== 200) refusals[`POST ${path}`] = JSON.parse(said);
+  }
+  const answered: Json = {};
+  for (const [call, [path, body]] of Object.entries(calls[name]!))
+    answered[call] = { request: { path, body }, response: await exchange(server.url, path, body) };
+  await server.stop();
+  const by = ["llama-server", ...argumentsOf(model, more)].map((argument) => argument.split("/").at(-1)).join(" ");
+  const recorded = {
+    made: "recorded",
+    software: `llama.cpp server ${version}`,
+    by,
+    answers,
+    refusals,
+    calls: answered,
+  };
+  const file = new URL(`../../src/engines/llamacpp/fixtures/${name}.recorded.json`, import.meta.url);
+  writeFileSync(file, `${JSON.stringify(recorded, undefined, 2)}\n`);
+}
