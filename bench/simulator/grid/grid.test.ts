@@ -15,7 +15,7 @@ import { runJob } from "./job.ts";
 import { sessionsUnderWay, stretched, windowOf } from "./layOut.ts";
 import { idealWork } from "./levels.ts";
 import { keyOf, readRows, type Row } from "./row.ts";
-import { estimate, judge, pointsOf } from "./verdict.ts";
+import { estimate, judge, pointsOf, undecided } from "./verdict.ts";
 
 const profile = loadProfile("h100-llama-3.1-70b-tp8");
 
@@ -152,13 +152,33 @@ test("the default misses a point by over three points of goodput or over a tenth
   expect(judged(0.9, 111)).toEqual([false, true, "llm-d", "lmetric"]);
 });
 
-test("a seed that a rule has not run yet is left out of all rules", () => {
-  const rows = [row("least-delay", 1, 0.5, 1), row("llm-d", 1, 0.5, 1), row("least-delay", 2, 0, 1)];
-  expect(
-    pointsOf(rows)[0]!
-      .rows.get("least-delay")!
-      .map(({ seed }) => seed),
-  ).toEqual([1]);
+test("rules are compared over the seeds that both have", () => {
+  const rows = [
+    row("least-delay", 1, 0.5, 1),
+    row("llm-d", 1, 0.5, 1),
+    row("least-delay", 2, 0, 1),
+    row("lmetric", 2, 0.1, 1),
+  ];
+  const { goodputLost, bestGoodput } = judge(pointsOf(rows)[0]!)!;
+  expect([bestGoodput, goodputLost.mean]).toEqual(["lmetric", 0.1]);
+  expect(judge(pointsOf([row("least-delay", 1, 0.5, 1), row("llm-d", 2, 0.5, 1)])[0]!)).toBeUndefined();
+});
+
+test("a rule needs no further seed once its interval is within the bounds, and none does once one is beyond them", () => {
+  const open = (goodputs: readonly number[], meanMs = 100): string[] => {
+    const rows = goodputs.flatMap((goodput, i) => [
+      row("least-delay", i + 1, 0.8, 100),
+      row("llm-d", i + 1, goodput, meanMs),
+      row("lmetric", i + 1, 0.5, 200),
+    ]);
+    return pointsOf(rows).flatMap(undecided);
+  };
+  expect(open([0.8, 0.81, 0.8])).toEqual([]);
+  expect(open([0.8, 0.86, 0.82])).toEqual(["llm-d"]);
+  expect(open([0.9, 0.91, 0.9])).toEqual([]);
+  // A mean time to first token beyond its bound decides too, and one seed has no interval.
+  expect(open([0.8, 0.81, 0.8], 85)).toEqual([]);
+  expect(open([0.8])).toEqual(["llm-d", "lmetric"]);
 });
 
 test("an interval is Student's over the seeds", () => {

@@ -1,6 +1,6 @@
 // Judges the default rule at each point of the grid against the best of the others, by paired differences over seeds.
 import { defaultPolicy } from "../../../src/scheduler/index.ts";
-import type { Row } from "./row.ts";
+import type { Place, Row } from "./row.ts";
 
 /** What the default may lose to the best rule: goodput as a share of calls, mean time to first token as a share of the best. */
 export const bounds = { goodput: 0.03, meanTtft: 0.1 };
@@ -34,39 +34,75 @@ export interface Point {
   loadAgeMs: number;
   speeds: Row["speeds"];
   load: number;
-  /** Rows by rule, in the order of seeds. Every rule has the same seeds. */
+  /** Rows by rule, in the order of seeds. Rules may have different numbers of seeds. */
   rows: ReadonlyMap<string, readonly Row[]>;
 }
 
-/** Groups rows by point; seeds that not every rule of a point has are left out. */
+/** Which point a row belongs to. */
+export function pointOf({ trace, fleet, gateways, loadAgeMs, speeds, load, calls }: Omit<Place, "policy" | "seed">) {
+  return [trace, fleet, gateways, loadAgeMs, speeds, load, calls].join(" ");
+}
+
+/** Groups rows by point. */
 export function pointsOf(rows: Iterable<Row>): Point[] {
-  const points = new Map<string, Row[]>();
-  for (const row of rows) {
-    const name = [row.trace, row.fleet, row.gateways, row.loadAgeMs, row.speeds, row.load, row.calls].join(" ");
-    const known = points.get(name);
-    if (known === undefined) points.set(name, [row]);
-    else known.push(row);
-  }
-  return [...points.values()].map((all) => {
-    const byPolicy = Map.groupBy(all, (row) => row.policy);
-    const complete = (seed: number): boolean =>
-      [...byPolicy.values()].every((own) => own.some((row) => row.seed === seed));
+  return [...Map.groupBy(rows, pointOf).values()].map((all) => {
     const { trace, fleet, gateways, loadAgeMs, speeds, load } = all[0]!;
-    return {
-      trace,
-      fleet,
-      gateways,
-      loadAgeMs,
-      speeds,
-      load,
-      rows: new Map(
-        [...byPolicy].map(([policy, own]) => [
-          policy,
-          own.filter((row) => complete(row.seed)).toSorted((a, b) => a.seed - b.seed),
-        ]),
-      ),
-    };
+    const byPolicy = Map.groupBy(
+      all.toSorted((a, b) => a.seed - b.seed),
+      (row) => row.policy,
+    );
+    return { trace, fleet, gateways, loadAgeMs, speeds, load, rows: byPolicy };
   });
+}
+
+/** The judged rule beside one other, over the seeds that both have. */
+interface Pair {
+  policy: string;
+  /** Goodput that the other has more. */
+  goodputLost: Estimate;
+  /** The judged rule's mean time to first token over the other's, less 1. */
+  ttftOver: Estimate;
+}
+
+function pairOf(policy: string, own: readonly Row[], other: readonly Row[]): Pair | undefined {
+  const bySeed = new Map(other.map((row) => [row.seed, row]));
+  const pairs = own.flatMap((row): [Row, Row][] => {
+    const beside = bySeed.get(row.seed);
+    return beside === undefined ? [] : [[row, beside]];
+  });
+  if (pairs.length === 0) return undefined;
+  const meanTtft = estimate(pairs.map(([, beside]) => beside.meanMs)).mean;
+  const slower = estimate(pairs.map(([row, beside]) => row.meanMs - beside.meanMs));
+  return {
+    policy,
+    goodputLost: estimate(pairs.map(([row, beside]) => beside.goodput - row.goodput)),
+    ttftOver: { mean: slower.mean / meanTtft, half: slower.half / meanTtft },
+  };
+}
+
+function pairsOf({ rows }: Point, judged: string): Pair[] {
+  const own = rows.get(judged) ?? [];
+  return [...rows].flatMap(([policy, other]) => (policy === judged ? [] : (pairOf(policy, own, other) ?? [])));
+}
+
+/** Whether a figure is on one side of its bound with all of its interval: 1 beyond it, -1 within it, 0 not known yet. */
+function side({ mean, half }: Estimate, bound: number): -1 | 0 | 1 {
+  if (mean - half > bound) return 1;
+  return mean + half <= bound ? -1 : 0;
+}
+
+/**
+ * The rules whose comparison with the default needs another seed at this point. None when each of them is within the bounds with its whole
+ * 95 % interval, or one is beyond them with its whole interval: then more seeds would not change the verdict.
+ */
+export function undecided(point: Point): string[] {
+  const sides = pairsOf(point, defaultPolicy).map(({ policy, goodputLost, ttftOver }) => ({
+    policy,
+    goodput: side(goodputLost, bounds.goodput),
+    ttft: side(ttftOver, bounds.meanTtft),
+  }));
+  if (sides.some(({ goodput, ttft }) => goodput === 1 || ttft === 1)) return [];
+  return sides.flatMap(({ policy, goodput, ttft }) => (goodput === -1 && ttft === -1 ? [] : [policy]));
 }
 
 export interface Verdict {
@@ -80,25 +116,19 @@ export interface Verdict {
   missesTtft: boolean;
 }
 
-/** Judges one rule against all others. Undefined when no other rule has run, or no seed is complete. */
-export function judge({ rows }: Point, judged = defaultPolicy): Verdict | undefined {
-  const own = rows.get(judged);
-  const others = [...rows].filter(([policy]) => policy !== judged);
-  if (own === undefined || own.length === 0 || others.length === 0) return undefined;
-  const best = (valueOf: (row: Row) => number): [string, readonly Row[]] =>
-    others.reduce((a, b) => (estimate(b[1].map(valueOf)).mean < estimate(a[1].map(valueOf)).mean ? b : a));
-  const [bestGoodput, good] = best((row) => -row.goodput);
-  const [bestTtft, fast] = best((row) => row.meanMs);
-  const goodputLost = estimate(own.map((row, i) => good[i]!.goodput - row.goodput));
-  const meanTtft = estimate(fast.map((row) => row.meanMs)).mean;
-  const slower = estimate(own.map((row, i) => row.meanMs - fast[i]!.meanMs));
-  const ttftOver = { mean: slower.mean / meanTtft, half: slower.half / meanTtft };
+/** Judges one rule against all others, each over the seeds that both have. Undefined when no other rule has run with a seed of its own. */
+export function judge(point: Point, judged = defaultPolicy): Verdict | undefined {
+  const pairs = pairsOf(point, judged);
+  if (pairs.length === 0) return undefined;
+  const best = (lost: (pair: Pair) => number): Pair => pairs.reduce((a, b) => (lost(b) > lost(a) ? b : a));
+  const good = best(({ goodputLost }) => goodputLost.mean);
+  const fast = best(({ ttftOver }) => ttftOver.mean);
   return {
-    bestGoodput,
-    goodputLost,
-    bestTtft,
-    ttftOver,
-    missesGoodput: goodputLost.mean > bounds.goodput,
-    missesTtft: ttftOver.mean > bounds.meanTtft,
+    bestGoodput: good.policy,
+    goodputLost: good.goodputLost,
+    bestTtft: fast.policy,
+    ttftOver: fast.ttftOver,
+    missesGoodput: good.goodputLost.mean > bounds.goodput,
+    missesTtft: fast.ttftOver.mean > bounds.meanTtft,
   };
 }

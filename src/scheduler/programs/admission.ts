@@ -86,7 +86,7 @@ export class ProgramAdmission {
   called(program: Program, call: Call, now: number, actions: SchedulerAction[]): void {
     if (program.pausedMs !== undefined || (program.admitted && isLive(program, now))) return;
     program.admitted = true;
-    const elsewhere = this.elsewhere.stateOf(call.deployment, program.id, now);
+    const elsewhere = this.elsewhere.stateOf(call.deployment, program.key, now);
     // What is alive elsewhere has been counted.
     if (elsewhere === "running") return;
     if (elsewhere === "paused") return this.carrier.pause(program, now, "another gateway has paused it", actions);

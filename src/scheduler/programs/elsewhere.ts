@@ -7,7 +7,6 @@
 // A balancer may send one program's calls to several gateways. They know it by a hash of its name, so that it counts once. Of what they say
 // of it the latest change holds: a gateway pauses its program when another one has, and lets it go on when it computes or goes on elsewhere.
 import { programLiveMs, programsMax } from "../limits.ts";
-import { seedInto } from "../prefix/hash.ts";
 import type { ProgramNews } from "../news.ts";
 import { isLive, type Program } from "./program.ts";
 import type { Member } from "./workingSet.ts";
@@ -21,20 +20,13 @@ interface Word extends Member {
   liveUntilMs: number;
 }
 
-/** The name of a program among gateways: 64 bits of its own, which may be long and which others need not read. */
-export function wordKeyOf(id: string): string {
-  const hash = new Uint32Array(2);
-  seedInto("program", id, hash, 0);
-  return `${hash[0]!.toString(36)}-${hash[1]!.toString(36)}`;
-}
-
 /** What other gateways are told of a program; `isKnown`: its run has not ended. */
 export function newsOf(program: Program, isKnown: boolean, now: number): ProgramNews {
   const { calls, pausedMs, waitsSinceMs, contextTokens, tenant } = program;
   const state = !isKnown ? "ended" : calls > 0 ? "computes" : pausedMs === undefined ? "rests" : "paused";
   const busy = calls > 0 || program.waiting > 0 || program.tools > 0;
   return {
-    program: wordKeyOf(program.id),
+    program: program.key,
     tenant,
     tokens: isKnown && isLive(program, now) ? contextTokens : 0,
     state,
@@ -91,8 +83,8 @@ export class ProgramsElsewhere {
   }
 
   /** Whether the program is alive at other gateways, and how: `running` holds KV, `paused` waits for room. */
-  stateOf(deployment: string, id: string, now: number): "running" | "paused" | undefined {
-    const words = this.#told.get(deployment)?.get(wordKeyOf(id));
+  stateOf(deployment: string, key: string, now: number): "running" | "paused" | undefined {
+    const words = this.#told.get(deployment)?.get(key);
     const word = words === undefined ? undefined : latestOf(words.values(), now);
     return word === undefined ? undefined : word.pausedMs === undefined ? "running" : "paused";
   }
@@ -109,22 +101,18 @@ export class ProgramsElsewhere {
   withOthers(deployment: string, own: ReadonlyMap<string, Program>, now: number): Member[] {
     const told = this.#told.get(deployment);
     if (told === undefined) return [...own.values()];
-    const left = new Map<string, Word>();
-    const joined = new Map<string, Map<string, Word>>();
+    const members: Member[] = [];
+    const ownKeys = new Set<string>();
+    for (const program of own.values()) {
+      ownKeys.add(program.key);
+      const words = told.get(program.key);
+      members.push(words === undefined ? program : withWords(program, words.values(), now));
+    }
     for (const [key, words] of told) {
       for (const [gateway, { liveUntilMs }] of words) if (liveUntilMs <= now) this.#drop(deployment, key, gateway);
-      const latest = latestOf(words.values(), now);
-      if (latest === undefined) continue;
-      left.set(key, latest);
-      joined.set(key, words);
+      const latest = ownKeys.has(key) ? undefined : latestOf(words.values(), now);
+      if (latest !== undefined) members.push(latest);
     }
-    const members: Member[] = [];
-    for (const program of own.values()) {
-      const key = wordKeyOf(program.id);
-      left.delete(key);
-      members.push(withWords(program, joined.get(key)?.values() ?? [], now));
-    }
-    for (const word of left.values()) members.push(word);
     return members;
   }
 

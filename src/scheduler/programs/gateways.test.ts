@@ -7,7 +7,7 @@ import { seededRng } from "../rng.ts";
 import { Scheduler } from "../scheduler.ts";
 import type { SchedulerAction } from "../actions.ts";
 import type { Call } from "../types.ts";
-import { wordKeyOf } from "./elsewhere.ts";
+import { wordKeyOf } from "./program.ts";
 
 let ids = 0;
 

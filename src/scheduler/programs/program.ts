@@ -1,5 +1,6 @@
 // A program in one deployment, as the scheduler remembers it: its tenant, where its newest KV lies, and what it is doing.
 import { programLiveMs } from "../limits.ts";
+import { seedInto } from "../prefix/hash.ts";
 import type { EndpointState, Tier } from "../types.ts";
 import type { ToolKind } from "./toolWindow.ts";
 import type { OpenWait, OwnWaits } from "./waits.ts";
@@ -9,6 +10,8 @@ import type { Member } from "./workingSet.ts";
 export type WaitKind = ToolKind | "unknown";
 
 export interface Program extends Member {
+  /** Its name among gateways: `wordKeyOf` of its id. */
+  readonly key: string;
   /** Empty until its first call has come. */
   tenant: string;
   /** Whether it has entered the working set, or waits for that, since its first call. */
@@ -44,10 +47,18 @@ export interface Program extends Member {
   changedMs: number;
 }
 
+/** The name of a program among gateways: 64 bits of its own, which may be long and which others need not read. */
+export function wordKeyOf(id: string): string {
+  const hash = new Uint32Array(2);
+  seedInto("program", id, hash, 0);
+  return `${hash[0]!.toString(36)}-${hash[1]!.toString(36)}`;
+}
+
 /** A new program: only its id and its start are known. */
 export function newProgram(id: string, now: number): Program {
   return {
     id,
+    key: wordKeyOf(id),
     tenant: "",
     admitted: false,
     waiting: 0,

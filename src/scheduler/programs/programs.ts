@@ -15,7 +15,7 @@ import type { RuntimeFact } from "../events.ts";
 import type { ProgramNews } from "../news.ts";
 import type { Call, Decision, EndpointState } from "../types.ts";
 import { ProgramAdmission, type ProgramGate, type WorkingSetState } from "./admission.ts";
-import { ProgramsElsewhere, wordKeyOf } from "./elsewhere.ts";
+import { ProgramsElsewhere } from "./elsewhere.ts";
 import { type Program, Residence } from "./program.ts";
 import { ProgramTable } from "./table.ts";
 import { type DeploymentNews, Telling } from "./telling.ts";
@@ -286,7 +286,7 @@ export class Programs {
       this.programs.forget(program);
       program.changedMs = now;
       this.telling?.ended(program);
-      if (program.deployment !== undefined) this.elsewhere.ended(program.deployment, wordKeyOf(id), now);
+      if (program.deployment !== undefined) this.elsewhere.ended(program.deployment, program.key, now);
     }
   }
 

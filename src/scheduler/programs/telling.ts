@@ -2,7 +2,7 @@
 // that a lost message is wrong only for so long.
 import { programNewsEveryMs, toldProgramsMax } from "../limits.ts";
 import type { ProgramNews } from "../news.ts";
-import { newsOf, wordKeyOf } from "./elsewhere.ts";
+import { newsOf } from "./elsewhere.ts";
 import { isLive, type Program } from "./program.ts";
 
 /** News of one deployment's programs. */
@@ -20,20 +20,20 @@ export class Telling {
   /** Something has changed of the program that others must know. */
   changed(program: Program): void {
     if (program.deployment === undefined) return;
-    if (!this.#untold.has(program)) this.#names.set(wordKeyOf(program.id), program.id);
+    if (!this.#untold.has(program)) this.#names.set(program.key, program.id);
     this.#untold.set(program, true);
   }
 
   ended(program: Program): void {
     if (program.deployment === undefined) return;
     this.#untold.set(program, false);
-    this.#names.delete(wordKeyOf(program.id));
+    this.#names.delete(program.key);
   }
 
   /** The program has been forgotten. Where that was for idleness, the others have forgotten it too. */
   forgotten(program: Program): void {
     if (this.#untold.get(program) === true) this.#untold.delete(program);
-    this.#names.delete(wordKeyOf(program.id));
+    this.#names.delete(program.key);
   }
 
   /** This gateway's name of a program that others name by `key`. */

@@ -51,7 +51,21 @@ interface WorkingSetPlan {
  * @param capacityTokens KV of all tiers of all endpoints that serve them
  */
 export function planWorkingSet(members: Iterable<Member>, capacityTokens: number, now: number): WorkingSetPlan {
-  return new Planner([...members], Math.max(1, capacityTokens), now).plan();
+  const all = [...members];
+  const capacity = Math.max(1, capacityTokens);
+  return planWithRoom(all, capacity) ?? new Planner(all, capacity, now).plan();
+}
+
+/** The plan of the common case, in which no program waits and the KV has room: nothing changes. Undefined in any other case. */
+function planWithRoom(members: readonly Member[], capacity: number): WorkingSetPlan | undefined {
+  let needed = 0;
+  for (const member of members) {
+    if (isWaiting(member)) return undefined;
+    if (member.pausedMs === undefined) needed += member.contextTokens;
+  }
+  if (needed >= pauseFromShare * capacity) return undefined;
+  const room = Math.max(0, resumeBelowShare * capacity - needed);
+  return { pause: [], resume: [], overdue: [], load: needed / capacity, room, queues: new Set() };
 }
 
 class Planner {
