@@ -137,6 +137,8 @@ export interface EndpointLoad {
   /** Calls that other gateways have placed there since this one began, and their prefill, as far as word of them has come; absent: none. */
   peersPlaced?: number;
   peersPlacedTokens?: number;
+  /** Calls beyond `inFlight` that peers have probably placed there without word of them yet. For costs alone: no limit counts them. */
+  guessedCalls?: number;
 }
 
 /** `starting`: it restarts, and calls wait for it. `draining`: it ends its calls and takes no more. `down`: calls pass it over. */

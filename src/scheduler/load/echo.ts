@@ -2,7 +2,7 @@
 // only later: an endpoint that has just come back empty would be filled by all of them at once. So a placement that load
 // alone decided is counted more than once for a while: once more for every peer that is as active as this gateway. When the peers' own
 // messages have had time to arrive, the guess goes.
-import type { EndpointLoad } from "../types.ts";
+import type { SeenLoad } from "./handle.ts";
 
 /** Half-life of a gateway's activity: a few seconds' placements say whether it places calls now. */
 const activityHalfLifeMs = 10_000;
@@ -32,9 +32,10 @@ export class Activity {
 }
 
 interface Guess {
-  load: EndpointLoad;
+  load: SeenLoad;
   prefill: number;
   kv: number;
+  calls: number;
 }
 
 export class Echo {
@@ -60,26 +61,31 @@ export class Echo {
     this.untold = 0;
   }
 
-  /** Adds to `load` what peers are expected to place there too. */
-  guess(load: EndpointLoad, prefill: number, kv: number, peers: Iterable<Activity>, now: number): void {
+  /**
+   * Adds to `load` what peers are expected to place there too. Calls are guessed apart from the calls that are known: their number is a
+   * limit, and a guess must not make an endpoint full.
+   */
+  guess(load: SeenLoad, prefill: number, kv: number, peers: Iterable<Activity>, now: number): void {
     this.turn(now);
     const own = this.own.at(now) + placementsAssumed;
     let others = 0;
     for (const peer of peers) others += Math.min(mostPerPeer, (peer.at(now) + placementsAssumed) / own);
     if (others === 0) return;
-    const guess = { load, prefill: prefill * others, kv: kv * others };
+    const guess = { load, prefill: prefill * others, kv: kv * others, calls: others };
     load.prefillTokens += guess.prefill;
     load.kvTokens += guess.kv;
+    load.guessedCalls += guess.calls;
     this.young.push(guess);
   }
 
-  /** Takes back guesses whose time is over. Counts of calls are never guessed, since they are limits and a guess must not refuse a call. */
+  /** Takes back guesses whose time is over. */
   turn(now: number): void {
     if (now - this.turnedAtMs < this.windowMs) return;
     const both = now - this.turnedAtMs >= 2 * this.windowMs;
     for (const guess of both ? [...this.old, ...this.young] : this.old) {
       guess.load.prefillTokens -= guess.prefill;
       guess.load.kvTokens -= guess.kv;
+      guess.load.guessedCalls -= guess.calls;
     }
     this.old = both ? [] : this.young;
     this.young = [];

@@ -15,6 +15,7 @@ export class SeenLoad extends MutableLoad {
   headSinceMs: number | undefined;
   peersPlaced = 0;
   peersPlacedTokens = 0;
+  guessedCalls = 0;
 }
 
 export interface Entry {

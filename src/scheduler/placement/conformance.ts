@@ -39,6 +39,7 @@ interface ExampleCandidate {
   prefillTokens?: number;
   kvTokens?: number;
   inFlight?: number;
+  guessedCalls?: number;
   spec?: Partial<EndpointSpec>;
 }
 
@@ -52,6 +53,7 @@ export function exampleView(candidates: readonly ExampleCandidate[], call: Call 
       kvTokens: candidate.kvTokens ?? 0,
       inFlight: candidate.inFlight ?? 0,
       prefilling: 0,
+      guessedCalls: candidate.guessedCalls ?? 0,
     },
     health: "ready",
   }));

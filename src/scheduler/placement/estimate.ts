@@ -99,7 +99,8 @@ export function expectedTtftMs(
  */
 function placeMs(call: Call, { spec, load }: EndpointState): number {
   const outputMs = (call.outputTokens * 1000) / spec.speed.decodeTokensPerSecond;
-  const before = Math.max(0, load.inFlight - spec.slots + 1);
+  const { guessedCalls = 0 } = load;
+  const before = Math.max(0, load.inFlight + guessedCalls - spec.slots + 1);
   const missing = Math.max(0, load.kvTokens + call.promptTokens + call.outputTokens - spec.kvCapacityTokens);
   if (load.inFlight === 0) return 0;
   const inUse = Math.max(1, Math.min(load.kvTokens, spec.kvCapacityTokens));
@@ -114,7 +115,7 @@ function placeMs(call: Call, { spec, load }: EndpointState): number {
 export function placeWanted(call: Call, { spec, load }: EndpointState): number {
   const places = Math.max(1, Math.min(spec.slots, spec.kvCapacityTokens / (call.promptTokens + call.outputTokens)));
   const used = Math.max(
-    (load.inFlight + 1) / spec.slots,
+    (load.inFlight + (load.guessedCalls ?? 0) + 1) / spec.slots,
     (load.kvTokens + call.promptTokens) / Math.max(1, spec.kvCapacityTokens),
   );
   return Math.min(1, used) ** (Math.sqrt(2 * (places + 1)) - 1);

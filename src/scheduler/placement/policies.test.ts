@@ -91,6 +91,15 @@ describe("least-delay", () => {
     expect(choose(rule, [crowded, { ...crowded, inFlight: 50 }]).index).toBe(1);
   });
 
+  it("counts calls that peers are probably placing where places are waited for", () => {
+    const alike = { inFlight: 50, kvTokens: 50_000 };
+    const chosen = Array.from({ length: 20 }, () => choose(rule, [{ ...alike, guessedCalls: 20 }, alike]).index);
+    expect(new Set(chosen)).toEqual(new Set([1]));
+    const free = { inFlight: 1, kvTokens: 1_000 };
+    const cached = { ...free, matched: [100, 0, 0, 0] as const, guessedCalls: 20 };
+    expect(choose(rule, [cached, free]).index).toBe(0);
+  });
+
   it("computes a prefix that many calls share a second time while other endpoints stand idle", () => {
     const policy = makePolicy(rule);
     // Every 110 ms a call of which the first endpoint alone has a prefix, so that it has 100 ms of work there, and 400 ms elsewhere.
