@@ -2,8 +2,12 @@
 // output. As tokens come the hold is extended, each time by twice the window before, so that a long answer costs few extensions and a
 // short one holds little. The next window is asked for when half of the newest is used: the answer does not wait for a round trip.
 //
+// Where the prompt is held by a bound and the answer must wait for more, the prompt is counted first, and what was held for it too much is
+// free for all that wait. So no answer is cut because calls wait for money that nothing uses.
+//
 // Tokens beyond what is covered are not passed on. Where no more is granted, the answer ends there, by the name of the budget. Where no more
 // can be asked for, because the ledger cannot record it, the answer ends there with that error.
+import { setTimeout as sleep } from "node:timers/promises";
 import type { LineshaftError } from "../errors/index.ts";
 import type { AttemptLedger, BudgetCut } from "../ledger/index.ts";
 import { asLineshaftError } from "./errors.ts";
@@ -14,6 +18,8 @@ export class Cover {
   readonly #ledger: Pick<AttemptLedger, "extend">;
   readonly #attempt: string;
   readonly #most: number;
+  /** Counts the prompt and lowers the hold; undefined once that was tried, and where the prompt is held by its count. */
+  #recount: (() => Promise<void>) | undefined;
   #covered: number;
   #window: number;
   #asking: Promise<void> | undefined;
@@ -22,13 +28,21 @@ export class Cover {
   /** Why no more could be asked for. */
   failure: LineshaftError | undefined;
 
-  /** `covered` and `most`: output tokens of all answers together, those that the hold covers and those that may be asked for. */
-  constructor(ledger: Pick<AttemptLedger, "extend">, attempt: string, covered: number, most: number) {
+  /**
+   * `covered` and `most`: output tokens of all answers together, those that the hold covers and those that may be asked for. `recount`:
+   * counts a prompt that is held by a bound, and lowers the hold to the count.
+   */
+  constructor(
+    ledger: Pick<AttemptLedger, "extend">,
+    attempt: string,
+    { covered, most, recount }: { covered: number; most: number; recount?: () => Promise<void> },
+  ) {
     this.#ledger = ledger;
     this.#attempt = attempt;
     this.#covered = covered;
     this.#window = covered;
     this.#most = most;
+    this.#recount = recount;
   }
 
   /** Output tokens that are paid for, of all answers together. */
@@ -56,6 +70,7 @@ export class Cover {
    */
   async coverAll(outputTokens: number): Promise<void> {
     const all = Math.min(outputTokens, this.#most);
+    await this.#counted(all, 0);
     while (this.#covered < all && !this.isClosed) await this.#ask(all, 0, true);
   }
 
@@ -75,14 +90,27 @@ export class Cover {
    * hold waits for others, and that one must be cut where all of them wait.
    */
   async #until(tokens: number): Promise<void> {
+    await this.#counted(tokens, tokens);
     while (tokens > this.#covered && !this.#isAtItsEnd) await this.#ask(tokens, tokens, true);
   }
 
-  /** `stands`: nothing goes on before more is granted. */
+  /** Has the prompt counted, where more must be waited for. Until then the answer does not stand: it may not need what it waits for. */
+  async #counted(outputTokens: number, seen: number): Promise<void> {
+    if (this.#recount === undefined || this.#covered >= outputTokens) return;
+    await Promise.race([this.#ask(outputTokens, seen, false), sleep(limits.recountAfterMs, undefined, { ref: false })]);
+    const recount = this.#recount;
+    if (recount === undefined || this.#covered >= outputTokens || this.#isAtItsEnd) return;
+    this.#recount = undefined;
+    // Without a count it waits as the others do.
+    await recount().catch(() => {});
+  }
+
+  /** `stands`: nothing goes on before more is granted. An answer whose prompt can still be counted does not stand. */
   async #ask(outputTokens: number, seen: number, stands: boolean): Promise<void> {
     try {
       const wanted = Math.min(outputTokens, this.#most);
-      const extended = await this.#ledger.extend(this.#attempt, wanted, seen, stands);
+      const standsStill = stands && this.#recount === undefined;
+      const extended = await this.#ledger.extend(this.#attempt, wanted, seen, standsStill);
       if (extended.outputTokens > this.#covered) {
         this.#window = extended.outputTokens - this.#covered;
         this.#covered = extended.outputTokens;

@@ -4,7 +4,7 @@
 //
 // The prompt is held by a bound from its bytes, which is about four times too high and needs no question to an engine. Where such a hold
 // has to wait or is refused, an engine counts the prompt and the hold is asked for by the count. So a budget is as exact near its end as
-// far from it, and a call that fits is not refused for a bound.
+// far from it, and a call that fits is not refused for a bound. Where an answer has to wait for more, its prompt is counted then (cover.ts).
 import { holdNanoMost, worstCase } from "../ledger/index.ts";
 import type { AttemptLedger, HoldRequest, HoldResult, RateCard } from "../ledger/index.ts";
 import { shapeFor, type RegisteredEndpoint } from "../engines/index.ts";
@@ -93,6 +93,12 @@ export class Holding {
     const beside = asked.thinking.tokensBeside;
     const units = unitsMost(asked, card);
     const most = { promptTokens, outputTokens: outputTokensInAll, ...(units && { units }) };
+    const recount = async () => {
+      const exact = await attempt.worst.count();
+      if (exact === undefined || exact * answers >= most.promptTokens) return;
+      this.#ledger.recount(id, exact * answers);
+      most.promptTokens = exact * answers;
+    };
     return {
       id,
       number,
@@ -102,7 +108,7 @@ export class Holding {
       outputTokens: Math.min(outputTokens, Math.floor(held.outputLimit / answers) - beside),
       roomTokens,
       most,
-      cover: new Cover(this.#ledger, id, held.outputTokens, outputTokensInAll),
+      cover: new Cover(this.#ledger, id, { covered: held.outputTokens, most: outputTokensInAll, recount }),
       loweredBy: held.outputLimit < outputTokensInAll ? held.tightest : undefined,
       moments: {
         begun: begunMs,

@@ -51,8 +51,10 @@ describe.each([true, false])("an answer (stream: %s)", (stream) => {
   });
 
   test("ends at the last token that is paid for, by the name of the budget, and costs what was given", async () => {
+    // The engine writes no further, so that it cannot have ended before it is stopped.
+    const endless = { wait: new Promise<void>(() => {}), waitAfter: 400 };
     await using at = await memoryGateway({
-      script: { chunks: words(1000), chunkTokens: 1, usage: { prompt: 546, output: 1000 } },
+      script: { chunks: words(1000), chunkTokens: 1, usage: { prompt: 546, output: 1000 }, ...endless },
     });
     at.ledger.limitNano = promptNano + 300n * 7n;
     const { text, finish, headers, usage } = await askedOf(at, stream, {
@@ -101,6 +103,20 @@ describe.each([true, false])("an answer (stream: %s)", (stream) => {
       row: () => undefined,
     });
     expect(await answered).toMatchObject({ finish: "stop", text: words(400).join("") });
+  });
+
+  test("has its prompt counted where it must wait, and is paid by what that was held for too much", async () => {
+    await using at = await memoryGateway({
+      script: { chunks: words(400), chunkTokens: 1, usage: { prompt: 10, output: 400 } },
+      owner: "vllm",
+      engineRoutes: { "POST /tokenize": () => ({ count: 10, max_model_len: 100_000, tokens: Array(10).fill(1) }) },
+    });
+    // All of it, where the prompt costs what it has; 256 tokens less, where it is held by its bound.
+    at.ledger.limitNano = 10n * 3n + 400n * 7n;
+    const { text, finish } = await askedOf(at, stream, { max_tokens: 32_000 });
+    expect([text, finish]).toEqual([words(400).join(""), "stop"]);
+    expect(at.ledger.spentNano).toBe(at.ledger.limitNano);
+    expect(at.ledger.settlements).toMatchObject([{ suspenseNano: 0n }]);
   });
 
   test("is cancelled while it waits for money", async () => {

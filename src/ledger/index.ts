@@ -167,6 +167,7 @@ export async function createLedger(options: LedgerOptions): Promise<Ledger> {
     holdNow: (request) => admission.holdNow(request),
     sent: (attempt, engine) => admission.sent(attempt, engine),
     extend: (attempt, outputTokens, seen, stands) => admission.extend(attempt, outputTokens, seen, stands),
+    recount: (attempt, promptTokens) => admission.recount(attempt, promptTokens),
     settle: (request) => admission.settle(request),
     recordCall: (call, row) => admission.recordCall(call, row),
     position: () => admission.position(),

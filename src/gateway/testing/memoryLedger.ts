@@ -57,7 +57,7 @@ export class MemoryLedger implements AttemptLedger {
     this.held.get(attempt)!.sentTo = engine;
   }
 
-  async extend(attempt: string, outputTokens: number, seen: number): Promise<Extended> {
+  async extend(attempt: string, outputTokens: number, seen: number, stands: boolean): Promise<Extended> {
     this.extensions.push({ attempt, outputTokens, seen });
     const held = this.held.get(attempt)!;
     for (;;) {
@@ -67,7 +67,7 @@ export class MemoryLedger implements AttemptLedger {
         held.covered = outputTokens;
         return { outputTokens, cutBy: undefined };
       }
-      if (this.held.size === 1) break;
+      if (this.held.size === 1 && stands) break;
       await this.#released(hold.signal);
       if (hold.signal.aborted) break;
     }
@@ -78,6 +78,12 @@ export class MemoryLedger implements AttemptLedger {
       held.covered++;
     const by = this.#budget;
     return { outputTokens: held.covered, cutBy: by && { ...by, why: "spent" } };
+  }
+
+  recount(attempt: string, promptTokens: number): void {
+    const held = this.held.get(attempt)!;
+    held.hold = { ...held.hold, promptTokens };
+    for (const wake of this.#waiting.splice(0)) wake();
   }
 
   settle({ attempt, tokens, usageSource, unanswered: silent, row }: AttemptSettlement): Settlement {

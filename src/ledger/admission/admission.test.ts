@@ -183,6 +183,57 @@ describe("one process", () => {
     expect(await admission.hold(holdOf())).toMatchObject({ admitted: false, why: "spent" });
   });
 
+  test("a prompt that is counted after it was held gives back the rest, first to the older answer that waits", async () => {
+    await using db = await testDatabase();
+    await makeOrganisation(db);
+    await budget(db, 10_000n);
+    const admission = await process(db);
+    const [older, younger] = [holdOf({ promptTokens: 400 }), holdOf({ promptTokens: 400 })];
+    await held(admission, older);
+    expect((await held(admission, younger)).amountNano).toBe(912n);
+    const allOf = async (tokens: number) => {
+      for (let covered = 256; covered < tokens;) {
+        const extended = await admission.extend(older.attempt, tokens, covered, true);
+        if (extended.cutBy) throw new Error(`cut at ${extended.outputTokens}`);
+        covered = extended.outputTokens;
+      }
+    };
+    // 9,200 beside 912 is more than there is.
+    const covered = allOf(4_400);
+    admission.recount(younger.attempt, 100);
+    await covered;
+    // It is billed for its count at most.
+    expect(settleFor(admission, younger.attempt, 400, 256)).toMatchObject({ amountNano: 612n, suspenseNano: 300n });
+    // As many tokens as are held, or more, change nothing.
+    admission.recount(older.attempt, 400);
+    admission.recount(older.attempt, 500);
+    expect(settleFor(admission, older.attempt, 400, 4_400).amountNano).toBe(9_200n);
+    await admission.close();
+    expect(await figures(db)).toEqual({ spent: 9_812n, leased: 0n, lost: 0n });
+    expect((await proveLedger(db, "whole", undefined)).discrepancies).toEqual([]);
+  });
+
+  test("after a crash a prompt is billed by its count, also where the hold was by a bound", async () => {
+    await using db = await testDatabase();
+    await makeOrganisation(db);
+    await budget(db, 2_000n);
+    const spools = spoolsFolder();
+    const admission = await process(db, undefined, spools);
+    const request = holdOf({ promptTokens: 400 });
+    await held(admission, request);
+    await admission.sent(request.attempt, "engine_1");
+    admission.recount(request.attempt, 100);
+    const row = () => {
+      throw new Error("EIO: i/o error, write");
+    };
+    const tokens = { promptTokens: 100, cachedTokens: 0, outputTokens: 40 };
+    expect(() => admission.settle({ attempt: request.attempt, tokens, usageSource: "engine", row })).toThrow("EIO");
+    await admission.close();
+    expect(await new Replay({ db, process: 1, root: spools, rows }).round()).toBe(1);
+    expect(await figures(db)).toEqual({ spent: 612n, leased: 0n, lost: 0n });
+    expect((await proveLedger(db, "whole", undefined)).discrepancies).toEqual([]);
+  });
+
   test("a call that cannot be stopped is held for its whole limit, lowered to what there is", async () => {
     await using db = await testDatabase();
     await makeOrganisation(db);

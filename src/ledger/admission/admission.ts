@@ -109,6 +109,10 @@ export class Admission implements AttemptLedger {
     return this.#of(attempt).tenure.extend(attempt, outputTokens, seen, stands);
   }
 
+  recount(attempt: string, promptTokens: number): void {
+    this.#of(attempt).tenure.recount(attempt, promptTokens);
+  }
+
   settle(request: AttemptSettlement): Settlement {
     const { tenure } = this.#of(request.attempt);
     const settlement = tenure.settle(request);

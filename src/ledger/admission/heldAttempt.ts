@@ -12,7 +12,7 @@ interface WaitingExtension {
 }
 
 export class UnderWay {
-  readonly request: HoldRequest;
+  request: HoldRequest;
   readonly scopes: readonly string[];
   heldNano: bigint;
   shares: readonly ShareName[];
@@ -44,6 +44,12 @@ export class UnderWay {
   extended(addedNano: bigint): void {
     this.heldNano += addedNano;
     this.coveredTokens = coveredBy(this.request, this.heldNano);
+  }
+
+  /** Its prompt has fewer tokens than were held, so that `amountNano` covers as much output as before. */
+  recounted(promptTokens: number, amountNano: bigint): void {
+    this.request = { ...this.request, promptTokens };
+    this.heldNano = amountNano;
   }
 
   cut(by: BudgetCut): void {

@@ -170,6 +170,22 @@ export class Tenure {
     return extended;
   }
 
+  /** As `AttemptLedger` says. The record is written before anything of the hold is free. */
+  recount(attempt: string, promptTokens: number): void {
+    const held = this.#held(attempt);
+    if (promptTokens >= held.request.promptTokens) return;
+    const { heldNano, coveredTokens, seenTokens, shares, countedAtMs } = held;
+    const amountNano = priceUpTo({ ...held.request, promptTokens }, coveredTokens);
+    if (amountNano >= heldNano) return;
+    this.#makeRoom(held);
+    held.room.append(
+      encodeExtend({ attempt, amountNano, coveredTokens, seenTokens, shares, countedAtMs, promptTokens }),
+    );
+    held.recounted(promptTokens, amountNano);
+    this.#book.lower(attempt, heldNano - amountNano, this.#options.clock());
+    this.#step();
+  }
+
   /** Throws where the record cannot be written: the attempt holds on then, and may be settled again. */
   settle(request: AttemptSettlement): Settlement {
     const held = this.#held(request.attempt);
@@ -403,11 +419,16 @@ export class Tenure {
     held.room.append(encodeExtend({ attempt, amountNano, coveredTokens, seenTokens, shares, countedAtMs }));
   }
 
+  /** Room for a record of progress beside that of the extension that is waited for. Throws `storage_full`. */
+  #makeRoom({ extensions, room }: UnderWay): void {
+    room.ensure((extensions.length > 0 ? 2 : 1) * spoolRoom.extensionBytes);
+  }
+
   #joined(held: UnderWay | undefined, shares: readonly ShareName[]): void {
     if (!held) return;
     held.shares = shares;
     try {
-      held.room.ensure((held.extensions.length > 0 ? 2 : 1) * spoolRoom.extensionBytes);
+      this.#makeRoom(held);
       this.#recordProgress(held);
     } catch {
       // The settlement names the new share too. After a crash the budget is charged all the same, because post_batch charges a budget that

@@ -79,6 +79,10 @@ function advance(world: World, process: SimulatedProcess): void {
   if (!call) return;
   const until = call.finalNano < call.heldNano ? call.finalNano : call.heldNano;
   const left = until - call.usedNano;
+  if (random() < 0.05) {
+    const unused = call.heldNano - call.usedNano;
+    return process.lower(call, unused > 0n ? BigInt(int(random, Number(unused) + 1)) : 0n);
+  }
   if (left > 0n) {
     call.usedNano += random() < 0.5 ? left : BigInt(1 + int(random, Number(left)));
     return;

@@ -14,7 +14,7 @@
 // one waits for. A hold is refused as `spent` only when the money could not suffice even if every call under way used nothing more. When
 // all holders of a budget stand still the youngest is cut, so that the others go on.
 import { before, extensionOf, isStuck, nameOf, needOf, waiterOf } from "./holders.ts";
-import { Purse, type Waiter } from "./purse.ts";
+import { Purse, type Holder, type Waiter } from "./purse.ts";
 import { Queue } from "./queue.ts";
 import type {
   Ask,
@@ -220,6 +220,14 @@ export class Book {
     this.#queue.pumpLeft(nowMs);
   }
 
+  /** A hold is larger than its call can use: so much of it is free again, first for the oldest extension that waits. */
+  lower(attempt: string, byNano: bigint, nowMs: number): void {
+    const holder = this.#queue.holders.get(attempt);
+    if (!holder) return;
+    holder.amountNano -= byNano;
+    this.#release(holder, byNano, byNano, nowMs);
+  }
+
   /** A call that waits for its hold has gone. */
   abandon(attempt: string, nowMs: number): void {
     const waiter = this.#queue.waiters.get(attempt);
@@ -234,15 +242,19 @@ export class Book {
     if (!holder) return;
     this.#queue.holders.delete(attempt);
     if (holder.extension) this.#queue.leave(holder.extension);
-    const restNano = holder.amountNano - billedNano;
+    for (const { purse } of holder.shares) purse.holders.delete(holder);
+    this.#release(holder, holder.amountNano, holder.amountNano - billedNano, nowMs);
+  }
+
+  /** So much is not held any more, of which `restNano` is free. What was settled of it stays with the lease. */
+  #release(holder: Holder, heldNano: bigint, restNano: bigint, nowMs: number): void {
     for (const { purse, period } of holder.shares) {
-      purse.holders.delete(holder);
       purse.lastUseMs = nowMs;
       if (period !== purse.period) {
         if (restNano > 0n) this.#queue.givenBack.push({ budget: purse.budget, period, amountNano: restNano });
         continue;
       }
-      purse.heldNano -= holder.amountNano;
+      purse.heldNano -= heldNano;
       // The acknowledgement finds what is leased, and so what is free.
       if (purse.isAcknowledged) purse.freeNano += restNano;
     }

@@ -90,6 +90,12 @@ export class SimulatedProcess {
     return decisions;
   }
 
+  /** A call is found to need less than it holds. */
+  lower(call: RunningCall, byNano: bigint): void {
+    call.heldNano -= byNano;
+    this.book.lower(call.attempt, byNano, this.#model.nowMs);
+  }
+
   /** Settles a call for what it used. */
   settle(call: RunningCall): void {
     this.calls.delete(call.attempt);

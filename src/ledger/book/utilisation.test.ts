@@ -10,6 +10,8 @@ interface Agent {
   attempt: string;
   process: number;
   promptNano: bigint;
+  /** What is held for the prompt beyond its price. */
+  spareNano: bigint;
   outputNano: bigint;
   /** Undefined until it is held. */
   heldNano: bigint | undefined;
@@ -20,13 +22,15 @@ interface Agent {
   end: "settled" | "refused" | "cut" | undefined;
 }
 
-function run(agentsMany: number, processesMany: number, share: number, seed: number) {
+/** `bound`: what is held for a prompt, as a multiple of its price. */
+function run(agentsMany: number, processesMany: number, share: number, seed: number, bound = 1n) {
   let state = seed + 1;
   const random = () => (state = (state * 48_271) % 2_147_483_647) / 2_147_483_647;
   const agents: Agent[] = Array.from({ length: agentsMany }, (_, at) => ({
     attempt: `a${at}`,
     process: at % processesMany,
     promptNano: BigInt(200 + Math.floor(random() * 2_000)),
+    spareNano: 0n,
     outputNano: BigInt(50 + Math.floor(random() ** 3 * 8_000)),
     heldNano: undefined,
     usedNano: 0n,
@@ -35,6 +39,7 @@ function run(agentsMany: number, processesMany: number, share: number, seed: num
     shares: [],
     end: undefined,
   }));
+  for (const agent of agents) agent.spareNano = (bound - 1n) * agent.promptNano;
   const cost = sum(agents.map(({ promptNano, outputNano }) => promptNano + outputNano));
   const limit = (cost * BigInt(Math.round(share * 1_000))) / 1_000n;
   const model = new LeaseModel(0);
@@ -45,18 +50,18 @@ function run(agentsMany: number, processesMany: number, share: number, seed: num
     for (const facts of model.budgetsOf(epoch, ["organisation:o"]).budgets) book.learn(facts);
     return { book, epoch };
   });
-  for (const agent of agents)
-    processes[agent.process]!.book.hold(
-      {
-        attempt: agent.attempt,
-        scopes: ["organisation:o"],
-        currency: "USD",
-        budgets: ["b"],
-        leastNano: agent.promptNano + 16n,
-        needNano: agent.promptNano + 256n,
-      },
-      0,
-    );
+  for (const agent of agents) hold(agent, processes[agent.process]!.book, 0);
+  const hear = (book: Book) => {
+    for (const decision of book.decisions()) {
+      const agent = agents.find(({ attempt }) => attempt === decision.attempt)!;
+      agent.asking = false;
+      if (decision.type === "held") agent.heldNano = decision.amountNano;
+      if (decision.type === "held" || decision.type === "extended") agent.shares = decision.shares;
+      if (decision.type === "extended" && agent.heldNano !== undefined) agent.heldNano += decision.addedNano;
+      if (decision.type === "refused") agent.end = "refused";
+      if (decision.type === "cut") agent.end = "cut";
+    }
+  };
   for (let round = 0; round < 100_000 && agents.some(({ end }) => !end); round++) {
     model.nowMs += 10;
     for (const { book, epoch } of processes) {
@@ -74,17 +79,14 @@ function run(agentsMany: number, processesMany: number, share: number, seed: num
         model.nowMs,
       );
       book.tick(model.nowMs);
-      for (const decision of book.decisions()) {
-        const agent = agents.find(({ attempt }) => attempt === decision.attempt)!;
-        agent.asking = false;
-        if (decision.type === "held") agent.heldNano = decision.amountNano;
-        if (decision.type === "held" || decision.type === "extended") agent.shares = decision.shares;
-        if (decision.type === "extended" && agent.heldNano !== undefined) agent.heldNano += decision.addedNano;
-        if (decision.type === "refused") agent.end = "refused";
-        if (decision.type === "cut") agent.end = "cut";
-      }
+      hear(book);
     }
-    for (const agent of agents) step(agent, processes[agent.process]!, model);
+    for (const agent of agents) {
+      const { book } = processes[agent.process]!;
+      hear(book);
+      if (!agent.end && agent.heldNano === undefined && agent.spareNano > 0n) holdByCount(agent, book, model);
+      else step(agent, processes[agent.process]!, model);
+    }
     const { spent, leased } = model.figures("b");
     expect(spent + leased <= limit).toBe(true);
   }
@@ -92,14 +94,29 @@ function run(agentsMany: number, processesMany: number, share: number, seed: num
   return { limit, spentNano, ends: Map.groupBy(agents, ({ end }) => end) };
 }
 
+function hold({ attempt, promptNano, spareNano }: Agent, book: Book, nowMs: number): void {
+  const boundNano = promptNano + spareNano;
+  const scopes = ["organisation:o"];
+  const needs = { leastNano: boundNano + 16n, needNano: boundNano + 256n };
+  book.hold({ attempt, scopes, currency: "USD", budgets: ["b"], ...needs }, nowMs);
+}
+
+/** A hold by a bound that waits is given up for one by the count. */
+function holdByCount(agent: Agent, book: Book, { nowMs }: LeaseModel): void {
+  book.abandon(agent.attempt, nowMs);
+  agent.spareNano = 0n;
+  hold(agent, book, nowMs);
+}
+
 /** Eight tokens of output a round; the next window is asked for when half of this one is used. */
 function step(agent: Agent, { book, epoch }: { book: Book; epoch: number }, model: LeaseModel): void {
   if (agent.heldNano === undefined || agent.end === "settled" || agent.end === "refused") return;
   const final = agent.promptNano + agent.outputNano;
   agent.usedNano = agent.usedNano === 0n ? agent.promptNano : agent.usedNano + 8n;
-  if (agent.usedNano > agent.heldNano) agent.usedNano = agent.heldNano;
+  const paidNano = agent.heldNano - agent.spareNano;
+  if (agent.usedNano > paidNano) agent.usedNano = paidNano;
   if (agent.usedNano > final) agent.usedNano = final;
-  const stuck = agent.usedNano === agent.heldNano;
+  const stuck = agent.usedNano === paidNano;
   if (agent.usedNano === final || (agent.end === "cut" && stuck)) {
     agent.end ??= "settled";
     const { shares, usedNano } = agent;
@@ -111,10 +128,20 @@ function step(agent: Agent, { book, epoch }: { book: Book; epoch: number }, mode
     return;
   }
   if (agent.end || (agent.asking && !stuck)) return;
-  if (agent.heldNano - agent.usedNano > agent.windowNano / 2n) return;
+  if (paidNano - agent.usedNano > agent.windowNano / 2n) return;
   if (!agent.asking) agent.windowNano *= 2n;
   agent.asking = true;
-  book.extend({ attempt: agent.attempt, leastNano: 1n, needNano: agent.windowNano, stuck }, model.nowMs);
+  // Its prompt is counted where it has to wait. It does not stand before.
+  const counts = stuck && agent.spareNano > 0n;
+  book.extend(
+    { attempt: agent.attempt, leastNano: 1n, needNano: agent.windowNano, stuck: stuck && !counts },
+    model.nowMs,
+  );
+  if (!counts) return;
+  const { attempt, spareNano } = agent;
+  agent.spareNano = 0n;
+  agent.heldNano -= spareNano;
+  book.lower(attempt, spareNano, model.nowMs);
 }
 
 describe.each([1, 2, 4])("64 agents on %i processes", (processes) => {
@@ -122,6 +149,14 @@ describe.each([1, 2, 4])("64 agents on %i processes", (processes) => {
     const { ends } = run(64, processes, 1.05, seed);
     expect([...ends.keys()]).toEqual(["settled"]);
   });
+
+  test.each([1, 2, 3, 4, 5])(
+    "so does one of prompts that are held by a bound four times their price (seed %i)",
+    (seed) => {
+      const { ends } = run(64, processes, 1.05, seed, 4n);
+      expect([...ends.keys()]).toEqual(["settled"]);
+    },
+  );
 
   test.each([1, 2, 3, 4, 5])("a budget of half the real cost is used to 95 percent or more (seed %i)", (seed) => {
     const { spentNano, limit } = run(64, processes, 0.5, seed);

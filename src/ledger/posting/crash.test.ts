@@ -28,6 +28,16 @@ const sent = (attempt: string) => encodeSent({ attempt, engine: "e" });
 const moved = [{ budget: "bud_1", period: "2026-02-01T00:00:00.000Z" }];
 const progress = (attempt: string, seenTokens: number) =>
   encodeExtend({ attempt, amountNano: 612n, coveredTokens: 512, seenTokens, shares: moved, countedAtMs: 2000 });
+const recounted = (attempt: string) =>
+  encodeExtend({
+    attempt,
+    amountNano: 296n,
+    coveredTokens: 256,
+    seenTokens: 0,
+    shares,
+    countedAtMs: 1000,
+    promptTokens: 40,
+  });
 const extend = (attempt: string) => progress(attempt, 230);
 const settlement = (attempt: string): Settlement => ({
   attempt,
@@ -96,6 +106,16 @@ test.each<[string, Buffer[], Record<string, unknown>]>([
       counted_at: "1970-01-01T00:00:02.000Z",
       leases: [["bud_1", "2026-02-01T00:00:00.000Z"]],
     },
+  ],
+  [
+    "sent, and its prompt counted afterwards: what was held from then on",
+    [hold("a"), sent("a"), recounted("a")],
+    { amount: "296", prompt: 40, output: 256, held: "296" },
+  ],
+  [
+    "sent, its prompt counted, and with progress: the count and what was seen",
+    [hold("a"), sent("a"), recounted("a"), extend("a")],
+    { amount: "270", prompt: 40, output: 230, held: "612" },
   ],
   // An engine that cannot be stopped is paid for to its limit before it is sent, and says nothing of its progress.
   [

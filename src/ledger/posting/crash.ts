@@ -20,7 +20,7 @@ type Hold = Extract<WrittenRecord, { k: "hold" }>;
 
 /** An attempt whose call has no record yet. */
 interface Attempt {
-  /** With what the newest extension says of amount, cover, shares and the moment that it counts at. */
+  /** With what the newest extension says of amount, cover, prompt, shares and the moment that it counts at. */
   hold: Hold;
   /** Undefined until an extension said it of an attempt that was sent. */
   seen: number | undefined;
@@ -46,8 +46,8 @@ export class Unended {
       case "extend": {
         const attempt = this.#attempts.get(record.attempt);
         if (!attempt) return;
-        const { amount, covered, shares, at } = record;
-        attempt.hold = { ...attempt.hold, amount, covered, shares, at };
+        const { amount, covered, shares, at, prompt = attempt.hold.prompt } = record;
+        attempt.hold = { ...attempt.hold, amount, covered, shares, at, prompt };
         if (attempt.sentTo !== undefined && record.seen > 0) attempt.seen = record.seen;
         return;
       }

@@ -10,7 +10,10 @@ interface SentRecord {
   engine: string;
 }
 
-/** The hold was extended: what it is from now on, and the output that had been seen by then. */
+/**
+ * The hold has changed: what it is from now on, and the output that had been seen by then. `promptTokens`: where the prompt was counted, and
+ * is smaller than what was held for it.
+ */
 interface ExtendRecord {
   attempt: string;
   amountNano: bigint;
@@ -18,6 +21,7 @@ interface ExtendRecord {
   seenTokens: number;
   shares: readonly ShareName[];
   countedAtMs: number;
+  promptTokens?: number;
 }
 
 /** The end of an attempt. `row`: its row, undefined where it has none. */
@@ -87,6 +91,7 @@ export const encodeExtend = (record: ExtendRecord): Buffer =>
     seen: record.seenTokens,
     shares: sharesOf(record.shares),
     at: record.countedAtMs,
+    prompt: record.promptTokens,
   });
 
 export const encodeSettle = (record: SettleRecord): Buffer =>

@@ -100,6 +100,8 @@ export const recordSchema = z.discriminatedUnion("k", [
     seen: count,
     shares: z.array(share),
     at: z.number(),
+    /** Of a hold whose prompt was counted afterwards. */
+    prompt: count.optional(),
   }),
   z.strictObject({ v: z.literal(version), k: z.literal("settle"), item: itemSchema, row: z.unknown().optional() }),
   z.strictObject({ v: z.literal(version), k: z.literal("call"), call: text, row: z.unknown().optional() }),
