@@ -1,8 +1,8 @@
 // Reads a spool file, also while another process appends to it. Records come in batches out of one buffer, so that memory is bounded
-// by the largest record; a length in the file is believed only up to that.
+// by the largest record. A length in the file is believed only up to that.
 //
-// Reading stops at the first thing that is no record. What that means is asked afterwards (`ending`), of a file that nothing writes any
-// more: zeros to the end are its whole end; other bytes are a torn write if no good record follows, and damage if one does.
+// Reading stops at the first bytes that are not a record. `ending` says afterwards what they mean, of a file that no process writes any
+// more: zeros to the end are its whole end, other bytes are a torn write if no good record follows, and damage if one does.
 import { open, type FileHandle } from "node:fs/promises";
 import { chainAfter, decodeHeader, recordAt, recordBytes } from "./format.ts";
 import { limits } from "./limits.ts";
@@ -91,14 +91,17 @@ export class SpoolReader implements AsyncDisposable {
 
   /** How the file ends, after `read` has answered none. `spool_damaged` alone says that records are missing that once were there. */
   async ending(): Promise<SpoolEnding> {
-    const window = Buffer.allocUnsafe(bufferBytes + limits.readBytes);
+    const end = (await this.#file.stat()).size;
+    const left = Math.max(0, end - this.#offset);
+    // Most files end soon after their last record, so that the window is small.
+    const window = Buffer.allocUnsafe(Math.min(bufferBytes + limits.readBytes, left));
     let ending: SpoolEnding = "whole";
-    let budget = limits.scanChecksumFactor * Math.max(bufferBytes, (await this.#file.stat()).size - this.#offset);
+    let budget = limits.scanChecksumFactor * Math.max(bufferBytes, left);
     for (let offset = this.#offset; ;) {
-      const filled = await this.#fill(window, offset);
+      const filled = await this.#fill(window.subarray(0, Math.max(0, end - offset)), offset);
       if (filled === 0) return ending;
       // The last part of a full window is looked at again as the beginning of the next.
-      const last = filled < window.length ? filled : filled - bufferBytes;
+      const last = offset + filled >= end || filled < window.length ? filled : filled - bufferBytes;
       for (let at = 0; at < last; at += 8) {
         if (isZero(window, at, filled)) continue;
         ending = "torn";

@@ -11,7 +11,7 @@ import { claimFolder } from "./owner.ts";
 import { SpoolReader } from "./reader.ts";
 import { newSpoolId, SpoolWriter } from "./writer.ts";
 import { limits } from "./limits.ts";
-import { failingDisk, readWhole, temporaryFolder } from "./testing.ts";
+import { failingDisk, overwrite, readWhole, temporaryFolder } from "./testing.ts";
 import type { Disk } from "./types.ts";
 
 const bytesOf = (text: string) => Buffer.from(text);
@@ -117,7 +117,7 @@ test("a file that is cut at any byte gives the records before the cut, and is ne
   using root = temporaryFolder();
   const { path, bytes, ends, texts } = await smallFile(root.path);
   for (let length = bytes.length; length >= ends[0]!; length--) {
-    writeFileSync(path, bytes.subarray(0, length));
+    overwrite(path, bytes.subarray(0, length));
     const whole = ends.filter((end) => end <= length).length - 1;
     const { texts: read, ending } = await readWhole(path);
     expect(read).toEqual(texts.slice(0, whole));
@@ -125,7 +125,7 @@ test("a file that is cut at any byte gives the records before the cut, and is ne
     else expect(["torn", "whole"]).toContain(ending);
   }
   for (let length = ends[0]! - 1; length >= 0; length--) {
-    writeFileSync(path, bytes.subarray(0, length));
+    overwrite(path, bytes.subarray(0, length));
     const read = await readWhole(path).catch((error: { code: string }) => error);
     // The padding of the header carries no data, so losing it changes nothing.
     if ("code" in read) expect(read.code).toMatch(/^spool_(damaged|empty)$/);
@@ -139,7 +139,7 @@ test("a flipped bit anywhere never changes a record: the records before it are r
   for (let at = 0; at < bytes.length; at++) {
     const flipped = Buffer.from(bytes);
     flipped[at]! ^= 1 << (at % 8);
-    writeFileSync(path, flipped);
+    overwrite(path, flipped);
     if (at < ends[0]!) {
       const read = await readWhole(path).catch((error: { code: string }) => error);
       if ("code" in read) expect(read.code).toMatch(/^spool_(damaged|version)$/);
@@ -168,7 +168,7 @@ test("a write of several records that got to the disk in part is told by what is
     const torn = Buffer.from(bytes);
     for (let block = first; block < last; block++)
       if (lost & (1 << (block - first))) torn.fill(0, block * 64, Math.min(bytes.length, (block + 1) * 64));
-    writeFileSync(path, torn);
+    overwrite(path, torn);
     const { texts: read, ending } = await readWhole(path);
     expect(read.length).toBeGreaterThanOrEqual(6);
     expect(texts.slice(0, read.length)).toEqual(read);

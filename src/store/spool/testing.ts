@@ -1,5 +1,5 @@
 // What tests of spools share: a folder that goes with the test, a disk that fails on demand, and a file read to its end.
-import { fdatasyncSync, mkdtempSync, rmSync, writeSync } from "node:fs";
+import { closeSync, fdatasyncSync, ftruncateSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SpoolReader } from "./reader.ts";
@@ -53,6 +53,14 @@ export function failingDisk(room = Infinity): FailingDisk {
   };
   const sizes = new Map<number, number>();
   return disk;
+}
+
+/** Gives a file other bytes in its place. A file that is first cut to nothing, as by `writeFileSync`, goes to the disk each time. */
+export function overwrite(path: string, bytes: Buffer): void {
+  const file = openSync(path, "r+");
+  writeSync(file, bytes, 0, bytes.length, 0);
+  ftruncateSync(file, bytes.length);
+  closeSync(file);
 }
 
 /** All records of a file, as text, and how it ends. */
