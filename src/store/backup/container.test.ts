@@ -30,10 +30,10 @@ async function* streamsOf(content: [string, Buffer[]][]): AsyncGenerator<Stream>
   for (const [name, pieces] of content) yield { name, bytes: Readable.from(pieces) };
 }
 
-async function made(content: [string, Buffer[]][], passphrase?: string): Promise<string> {
+async function made(content: [string, Buffer[]][]): Promise<string> {
   const file = newFile();
   const facts = (): Facts => ({ migrations: [], tables: [], sequences: [], left_out: ["models"] });
-  await writeContainer(file, entriesOf(label, streamsOf(content), facts), { timeS, passphrase });
+  await writeContainer(file, entriesOf(label, streamsOf(content), facts), { timeS });
   return file;
 }
 
@@ -65,7 +65,10 @@ const small: [string, Buffer[]][] = [
 test("streams of any bytes in pieces of any length come back as they went in", async () => {
   // One piece in four is longer than a part of the file.
   const long = fc
-    .record({ length: fc.integer({ min: limits.backupPartBytes, max: 9_000_000 }), byte: fc.constantFrom(0, 10, 65) })
+    .record({
+      length: fc.integer({ min: limits.backupPartBytes, max: limits.backupPartBytes + 100_000 }),
+      byte: fc.constantFrom(0, 10, 65),
+    })
     .map(({ length, byte }) => Buffer.alloc(length, byte));
   const piece = fc.oneof({ weight: 3, arbitrary: fc.uint8Array({ maxLength: 600 }) }, { weight: 1, arbitrary: long });
   const name = fc.stringMatching(/^[a-z]{1,8}\/[a-z0-9_-]{1,20}(\.[a-z]{1,5})?$/);
@@ -101,7 +104,9 @@ test("no flipped bit and no cut passes", async () => {
   const file = await made(small);
   const bytes = readFileSync(file);
   const changed = newFile();
-  for (let at = 0; at < bytes.length; at += 3) {
+  // Every byte of the file's first header and of its last frames and seal, and some of what lies between, which is all of one kind.
+  const places = [...bytes.keys()].filter((at) => at < 32 || at >= bytes.length - 64 || at % 13 === 0);
+  for (const at of places) {
     const one = Buffer.from(bytes);
     one[at]! ^= 1 << (at % 8);
     writeFileSync(changed, one);
@@ -115,14 +120,6 @@ test("no flipped bit and no cut passes", async () => {
   writeFileSync(changed, Buffer.concat([bytes, bytes]));
   expect(await refusal(changed)).toMatch(/^backup_damaged/);
 });
-
-test("an encrypted file opens with its passphrase", async () => {
-  const file = await made(small, "correct horse");
-  const bytes = readFileSync(file);
-  expect(bytes.includes("calls")).toBe(false);
-  expect((await contentOf(file, "correct horse")).map(([name]) => name)).toEqual(["tables/calls", "spools/x/y.spool"]);
-  expect(await refusal(file)).toMatch(/^backup_locked: No passphrase/);
-}, 60_000);
 
 test("no other passphrase and no change opens an encrypted file", async () => {
   // Deriving the key takes a second in a file that was written here. In this one it takes a millisecond, so that many places are tried.

@@ -3,7 +3,17 @@
 // The seal is a skippable frame of zstd with the SHA-256 of every byte before it: Node's zstd does not notice a frame that lacks its end.
 // Everything is streamed: memory is bounded by a few parts, whatever the size.
 import { createHash } from "node:crypto";
-import { closeSync, createReadStream, existsSync, fsyncSync, openSync, readSync, renameSync, rmSync } from "node:fs";
+import {
+  closeSync,
+  createReadStream,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { open } from "node:fs/promises";
 import { dirname } from "node:path";
 import { Readable } from "node:stream";
@@ -73,13 +83,18 @@ export async function writeContainer(
  */
 export async function* readContainer(path: string, { passphrase, signal }: ContainerOptions): AsyncGenerator<Entry> {
   const isEncrypted = kindOf(path) === "age";
-  const source = createReadStream(path, { highWaterMark: limits.backupReadBytes, ...(signal && { signal }) });
+  // Refused before the file is opened as a stream: an error of a stream that nothing reads would end the process.
+  if (isEncrypted && passphrase === undefined)
+    throw new BackupError("backup_locked", { why: "No passphrase was given." });
+  // A stream allocates this much for every read, however little is left.
+  const highWaterMark = Math.min(limits.backupReadBytes, statSync(path).size);
+  const source = createReadStream(path, { highWaterMark, ...(signal && { signal }) });
   const zstd = createZstdDecompress();
   const read = { bytes: 0 };
   let flow: Promise<void> | undefined;
   try {
     const counted = countedBytes(source, read);
-    const compressed = isEncrypted ? await decrypted(counted, passphrase) : counted;
+    const compressed = isEncrypted ? await decrypted(counted, passphrase!) : counted;
     flow = pipeline(unsealed(compressed), zstd);
     flow.catch(() => {});
     yield* unpackTar(bounded(zstd, read));
@@ -128,8 +143,7 @@ async function* encrypted(bytes: Bytes, passphrase: string): Bytes {
   )) as unknown as Bytes;
 }
 
-async function decrypted(bytes: Bytes, passphrase: string | undefined): Promise<Bytes> {
-  if (passphrase === undefined) throw new BackupError("backup_locked", { why: "No passphrase was given." });
+async function decrypted(bytes: Bytes, passphrase: string): Promise<Bytes> {
   const { Decrypter } = await age();
   const decrypter = new Decrypter();
   decrypter.addPassphrase(passphrase);
