@@ -29,6 +29,7 @@ test.each([
   ["test/lanes.test.ts", "pure"],
   ["src/store/store.test.ts", "room"],
   ["src/fleet/supervisor.test.ts", "room"],
+  ["src/bounded/cpuLimit.test.ts", "room"],
   ["test/start.test.ts", "whole"],
   ["src/engines/embedded/worker.test.ts", "whole"],
 ])("%s is in %s", (path, lane) => expect(laneOf(path)).toBe(lane));

@@ -8,8 +8,8 @@ import { fileURLToPath } from "node:url";
 export const root = fileURLToPath(new URL("..", import.meta.url));
 
 /**
- * `pure`: this process alone. `room`: a real Postgres, or child processes that the test starts. `whole`: an instance, a model, a browser
- * or Restate.
+ * `pure`: this process alone. `room`: a real Postgres, child processes that the test starts, or seconds of CPU time that a single test
+ * takes by what it checks. `whole`: an instance, a model, a browser or Restate.
  */
 export type Lane = "pure" | "room" | "whole";
 
@@ -23,7 +23,7 @@ export const marks: Record<Exclude<Lane, "pure">, string[]> = {
     "node-llama-cpp",
     "playwright-core",
   ],
-  room: ["src/store/testing.ts", "test/setup/processes.ts", "node:child_process"],
+  room: ["src/store/testing.ts", "test/setup/processes.ts", "test/setup/costly.ts", "node:child_process"],
 };
 
 export const guardFile = "test/setup/pure.ts";

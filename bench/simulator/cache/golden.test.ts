@@ -1,6 +1,7 @@
 // Exact reference results on real traces. The traces are not in the repository; without them these tests say so by name.
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import "../../../test/setup/costly.ts";
 import { readAgentSessions } from "../../../src/simulator/traces/agentFiles.ts";
 import { findTrace } from "../../../src/simulator/traces/files.ts";
 import { readMooncake } from "../../../src/simulator/traces/mooncake.ts";

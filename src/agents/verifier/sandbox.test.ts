@@ -33,20 +33,6 @@ test("one verifier leaves nothing behind for the next", async () => {
   expect((await sandbox.verify(source, {}, "org")).verdict).toBe("passed");
 });
 
-test("a verifier that loops in native code is ended alone: other verdicts are given meanwhile and after", async () => {
-  const sandbox = new Sandbox({ cpuMs: 2_000 });
-  const loop = "export default () => Array.prototype.indexOf.call({ length: 2 ** 53 - 1 }, 1)";
-  const fine = "export default () => ({ verdict: 'passed' })";
-  let over = false;
-  const looping = sandbox.verify(loop, {}, "mallory").finally(() => (over = true));
-  looping.catch(() => {});
-  for (let n = 0; n < 5; n++) expect((await sandbox.verify(fine, {}, "org")).verdict).toBe("passed");
-  expect(over).toBe(false);
-  await expect(looping).rejects.toThrow(/took more than 2 s of CPU time and was ended/);
-  expect((await sandbox.verify(fine, {}, "org")).verdict).toBe("passed");
-  await sandbox.close();
-});
-
 test("verdicts that wait when the sandbox is closed are asked for again, and fail no run", async () => {
   const closing = new Sandbox();
   const waiting = closing.verify("export default () => ({ verdict: 'passed' })", {}, "org");
