@@ -35,7 +35,7 @@ test("is the same value, wherever it is cut", () => {
         expect(inParts(text, part, piece)).toEqual(JSON.parse(text));
       }
     }),
-    { numRuns: 500 },
+    { numRuns: 150 },
   );
 });
 
@@ -55,7 +55,7 @@ test("refuses what JSON.parse refuses, and takes what it takes: bytes that are c
         expect(outcome(() => inParts(changed, part))).toEqual(outcome(() => JSON.parse(changed)));
       },
     ),
-    { numRuns: 800 },
+    { numRuns: 250 },
   );
 });
 

@@ -74,7 +74,8 @@ class Pool {
   readonly #deviceCapacity: number;
   readonly #owner: Int32Array;
   readonly #segments = new Map<number, Segment>();
-  readonly #newest: Map<number, number> = new Map();
+  /** Segments of each thread's newest prompt. */
+  readonly #newest = new Map<number, Segment[]>();
   /** Last requests of threads, by the time at which the rule is told, latest first; and the threads that it has been told of. */
   readonly #ends: { thread: number; toldS: number }[] = [];
   readonly #ended = new Set<number>();
@@ -127,7 +128,8 @@ class Pool {
   #insert(request: BudgetRequest): void {
     const { blocks } = request;
     const order = this.#order++;
-    this.#newest.set(request.thread, order);
+    for (const segment of this.#newest.get(request.thread) ?? []) segment.superseded = true;
+    this.#newest.set(request.thread, []);
     for (let step = 0; step < request.nextUse.length; step++) {
       const { from, atS } = request.nextUse[step]!;
       const to = request.nextUse[step + 1]?.from ?? blocks.length;
@@ -148,22 +150,28 @@ class Pool {
         tier: 0,
       });
     }
-    for (const segment of this.#segments.values()) {
-      if (segment.thread === request.thread && segment.order < order) segment.superseded = true;
-    }
   }
 
   /** Takes over the segment's blocks from the segments that held them. */
   #add(segment: Segment): void {
     const owner = this.#owner;
-    for (let p = segment.from; p < segment.to; p++) {
-      const before = owner[segment.blocks[p]!]!;
-      if (before === 0) this.#resident++;
-      else this.#lose(this.#segments.get(before)!);
-      if (segment.tier === 0) this.#onDevice++;
-      owner[segment.blocks[p]!] = segment.id;
+    const { id, blocks, from, to } = segment;
+    // Neighbouring blocks mostly have one holder.
+    let holder: Segment | undefined;
+    for (let p = from; p < to; p++) {
+      const block = blocks[p]!;
+      const before = owner[block]!;
+      owner[block] = id;
+      if (before === 0) {
+        this.#resident++;
+        continue;
+      }
+      if (holder?.id !== before) holder = this.#segments.get(before)!;
+      this.#lose(holder);
     }
+    if (segment.tier === 0) this.#onDevice += to - from;
     this.#segments.set(segment.id, segment);
+    if (!segment.superseded) this.#newest.get(segment.thread)!.push(segment);
   }
 
   #lose(segment: Segment): void {

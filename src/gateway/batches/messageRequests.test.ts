@@ -17,7 +17,7 @@ test("the elements are those that JSON.parse finds, however the text is spaced",
         expect(found).toEqual(JSON.parse(JSON.stringify(requests)));
       },
     ),
-    { numRuns: 500 },
+    { numRuns: 150 },
   );
 });
 

@@ -166,17 +166,17 @@ test.each(dimensions)(
   "no window of %s ever has more than the limit, over all processes, deaths and lost answers",
   (dimension) => {
     let admitted = 0;
-    for (let seed = 1; seed <= 60; seed++)
+    for (let seed = 1; seed <= 25; seed++)
       admitted += simulate(seed, dimension, { steps: 3_000, forced: false, suspicion: false }, (world) => {
         const used = usedIn(world);
         if (used > world.central.amount) expect.fail(`seed ${seed}: ${used} of ${world.central.amount}`);
       }).admitted;
-    expect(admitted).toBeGreaterThan(3_000);
+    expect(admitted).toBeGreaterThan(1_000);
   },
 );
 
 test("output that is never refused passes a limit by itself alone: what is admitted beside it fits", () => {
-  for (let seed = 1; seed <= 60; seed++)
+  for (let seed = 1; seed <= 25; seed++)
     simulate(seed, "tokens_per_minute", { steps: 3_000, forced: true, suspicion: false }, (world) => {
       const forced = world.used.filter((each) => each.forced).reduce((sum, { amount }) => sum + amount, 0);
       if (usedIn(world) > world.central.amount + forced) expect.fail(`seed ${seed}`);
@@ -184,7 +184,7 @@ test("output that is never refused passes a limit by itself alone: what is admit
 });
 
 test("processes that are away from the database go on within their shares, and all together within the limit", () => {
-  for (let seed = 1; seed <= 60; seed++)
+  for (let seed = 1; seed <= 25; seed++)
     simulate(seed, "requests_per_minute", { steps: 3_000, forced: false, suspicion: true }, (world) => {
       if (usedIn(world) > world.central.amount) expect.fail(`seed ${seed}`);
     });
@@ -222,7 +222,7 @@ test("a process that is believed dead and lives passes the limit by its own last
 });
 
 test("alone, a process admits exactly what a plain sliding window admits", () => {
-  for (let seed = 1; seed <= 50; seed++) {
+  for (let seed = 1; seed <= 25; seed++) {
     const random = seeded(seed);
     const amount = 1 + Math.floor(random() * 30);
     const central = new Central(amount, () => {});

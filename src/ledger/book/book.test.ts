@@ -203,7 +203,7 @@ function comeToRest(world: World): void {
 }
 
 describe("several books on the naive model of the database", () => {
-  const seeds = Number(process.env["BOOK_SEEDS"] ?? 25);
+  const seeds = Number(process.env["BOOK_SEEDS"] ?? 10);
   test.each(Array.from({ length: seeds }, (_, seed) => seed))(
     "seed %i: nothing over, nothing stuck, sums equal",
     (seed) => {

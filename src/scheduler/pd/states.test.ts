@@ -218,7 +218,7 @@ describe("a split call", () => {
         expect(told("abort prefill") || told("release") || told("recompute prefill_failed")).toBe(true);
         if (told("decode") && last.state === "aborted") expect(told("abort decode")).toBe(true);
       }),
-      { numRuns: 2000 },
+      { numRuns: 600 },
     );
   });
 

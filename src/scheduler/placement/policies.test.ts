@@ -182,7 +182,7 @@ describe("rivals", () => {
     const policy = makePolicy("consistent-hash");
     const names = ["a", "b", "c", "d", "e"];
     const placeAll = (ids: string[]) =>
-      Array.from({ length: 500 }, (_, at) => {
+      Array.from({ length: 150 }, (_, at) => {
         const view = exampleView(
           ids.map((id) => ({ id })),
           exampleCall({ affinity: `s${at}` }),

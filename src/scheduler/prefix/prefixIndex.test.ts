@@ -93,7 +93,7 @@ describe("prefix index", () => {
           }
         }
       }),
-      { numRuns: 300 },
+      { numRuns: 100 },
     );
   });
 
@@ -221,14 +221,16 @@ describe("prefix index", () => {
     const sequences = new Array<number>(8).fill(0);
     let last: PromptBlocks = promptOf([0]);
     let lastSlot = 0;
+    let mostBytes = 0;
     for (let round = 0; round < 600; round++) {
       const slot = Math.floor(rng() * 8);
       const path = Array.from({ length: 500 }, (_, at) => (at === 0 ? round : at));
       index.apply(slot, stored(slot, sequences[slot]!++, path, 0));
-      expect(index.budget.usedBytes).toBeLessThanOrEqual(maxBytes);
+      mostBytes = Math.max(mostBytes, index.budget.usedBytes);
       last = promptOf(path);
       lastSlot = slot;
     }
+    expect(mostBytes).toBeLessThanOrEqual(maxBytes);
     expect(index.stats().evictions).toBeGreaterThan(10_000);
     expect(matchOf(index, last, lastSlot)).toBe(500);
   });
@@ -266,8 +268,9 @@ describe("prefix index", () => {
       const asked = Math.floor(rng() * 400);
       index.match(prompts[asked]!, 0);
       for (let other = 0; other < slots; other++) {
-        expect(index.confirmed.total[other]).toBeLessThanOrEqual(depths[other]![asked]!);
-        claimed += index.confirmed.total[other]!;
+        const total = index.confirmed.total[other]!;
+        if (total > depths[other]![asked]!) expect.fail(`round ${round}: ${total} of ${depths[other]![asked]!} blocks`);
+        claimed += total;
         held += depths[other]![asked]!;
       }
     }

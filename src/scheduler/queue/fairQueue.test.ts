@@ -55,7 +55,7 @@ describe("fair queue", () => {
         const { leads, largest } = gapOf(a, b, flood, locality, quantum, 0);
         for (const lead of leads) expect(Math.abs(lead)).toBeLessThanOrEqual(quantum + largest);
       }),
-      { numRuns: 300 },
+      { numRuns: 100 },
     );
   });
 
@@ -65,7 +65,7 @@ describe("fair queue", () => {
         const { leads, largest } = gapOf(a, b, flood, locality, quantum, joins);
         expect(Math.max(...leads) - Math.min(...leads)).toBeLessThanOrEqual(2 * (quantum + largest));
       }),
-      { numRuns: 300 },
+      { numRuns: 100 },
     );
   });
 
@@ -216,7 +216,7 @@ describe("fair queue", () => {
         while (inside.size > 0) inside.delete(queue.take(nothing, cost)!.call.id);
         expect(queue.size).toBe(0);
       }),
-      { numRuns: 300 },
+      { numRuns: 100 },
     );
   });
 

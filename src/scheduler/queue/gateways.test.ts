@@ -140,7 +140,7 @@ const scenes: Record<string, Client[]> = {
 };
 
 describe("two tenants that wait", () => {
-  const cases = [50, 250, 500].flatMap((ageMs) => Object.keys(scenes).map((name) => [name, ageMs] as const));
+  const cases = [50, 500].flatMap((ageMs) => Object.keys(scenes).map((name) => [name, ageMs] as const));
   const endpoints = 4;
   const load = { gateways: 4, endpoints, untilMs: 20_000 };
 
@@ -177,15 +177,17 @@ describe("batch work that waits at other gateways than people", () => {
     return b / (a + b);
   };
 
+  it("gets one place in eight at one gateway", () => {
+    const { history } = serve({ ...load, gateways: 1, ageMs: 0, clients: [people, { ...work, gateways: [0] }] });
+    expect(shareOf(history)).toBeCloseTo(1 / batchEvery, 2);
+  });
+
   it.each([
     [[1], 50],
-    [[1], 250],
     [[1], 500],
     [[1, 2], 100],
     [[0, 1], 100],
   ])("at %o, word %i ms old: gets one place in eight, as at one gateway", (gateways, ageMs) => {
-    const one = serve({ ...load, gateways: 1, ageMs: 0, clients: [people, { ...work, gateways: [0] }] });
-    expect(shareOf(one.history)).toBeCloseTo(1 / batchEvery, 2);
     const several = serve({ ...load, gateways: 3, ageMs, clients: [people, { ...work, gateways }] });
     expect(shareOf(several.history)).toBeGreaterThan(0.75 / batchEvery);
     expect(shareOf(several.history)).toBeLessThan(1.25 / batchEvery);

@@ -85,7 +85,7 @@ test("where all programs fit, gateways pause none, wherever the calls of a progr
 
 test("a runtime that tells of tools loses nothing by it where KV is short: an engine gives up what it must by itself", () => {
   for (const kvCapacityTokens of [tight, (2 * tight) / 3]) {
-    const untold = run({}, kvCapacityTokens);
+    const untold = kvCapacityTokens === tight ? one : run({}, kvCapacityTokens);
     const told = run({ programs: true }, kvCapacityTokens);
     expect(told.tokenHitRate).toBeGreaterThan(untold.tokenHitRate - 0.02);
   }
