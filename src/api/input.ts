@@ -32,13 +32,13 @@ export const checkInput =
       const held = bodies.open(c.var.principal.key);
       try {
         const read = await readBody(c.env.incoming, { mostBytes: limits.apiBodyBytes, json: apiJson, held });
-        const { bytes, text = bytes.toString("utf8") } = read;
+        const { bytes } = read;
         const body = await jsonOf(read);
         checkValues(body, { depth: limits.apiBodyDepth, values: limits.apiBodyValues, text: true });
         if (isLarge(bytes)) await nextTurn();
         c.set("principal", await principalOf(c as unknown as Context<ApiEnv>));
         // Routes read the body from here: the request's own has been read to its end.
-        c.req.bodyCache.text = Promise.resolve(text) as never;
+        c.req.bodyCache.text = Promise.resolve(bytes.toString("utf8")) as never;
         await next();
       } finally {
         held.release();

@@ -6,3 +6,4 @@ export { readYaml } from "./yaml.ts";
 export { Memory, processMemory, type Held } from "./memory.ts";
 export { JsonBoundError, JsonMeter, nextTurn, type JsonBounds, type JsonMembers } from "./json.ts";
 export { parseParts, parsePartsInTurns } from "./jsonParts.ts";
+export { copied, hasOutline, isSameMember, outlineOf, parseLazily } from "./jsonLazy.ts";

@@ -1,9 +1,10 @@
-// Counts JSON before it is parsed, in its text or in its bytes while they come in, and notes where the members of its outermost object lie. The
-// cost of parsing and checking depends on the number of values, and a megabyte may hold one string or half a million lists. Strings are
-// skipped by the search for their end, on a piece as Latin-1 text: that search costs two thirds of the one on bytes, where the quotes are
-// some dozen bytes apart.
+// Counts JSON before it is parsed, in its bytes while they come in, and notes where the members of its outermost object lie. The cost of
+// parsing and checking depends on the number of values, and a megabyte may hold one string or half a million lists. Strings are skipped by
+// the search for their end (jsonString.ts).
 
 import { LineshaftError } from "../errors/index.ts";
+import { Outline } from "./jsonOutline.ts";
+import { escaped, look, mayBeEscaped, placeBits, stringEnd, textAt, window, windowBytes, wrong } from "./jsonString.ts";
 
 /** Counts that a JSON text may reach. */
 export interface JsonBounds {
@@ -25,7 +26,13 @@ export interface JsonMember {
   cuts: readonly number[];
 }
 
-/** By name. Offsets count bytes; where the JSON was given as a text they count its characters. */
+interface MeterOptions {
+  /** Length from which on a list gets a cut. */
+  partLength?: number;
+  outlined?: string | undefined;
+}
+
+/** By name. Offsets count bytes. */
 export type JsonMembers = ReadonlyMap<string, JsonMember>;
 
 /** Length from which on a list gets a cut. Texts of this length lie where the young generation is collected, and cost no memory of their own. */
@@ -43,7 +50,6 @@ export class JsonBoundError extends LineshaftError {
 }
 
 const quote = 0x22;
-const backslash = 0x5c;
 const noCuts: readonly number[] = [];
 
 /** Counts one JSON text (RFC 8259) in UTF-8 that comes in pieces. Linear in its bytes; keeps none of them. */
@@ -57,18 +63,26 @@ export class JsonMeter {
   #escaped = false;
   /** A comma or an opening bracket came, and its element has not begun yet. */
   #elementOpen = false;
-  /** Length of the pieces before this one. */
+  /** Length of what was looked at before. */
   #before = 0;
   /** Names inside the outermost object's members so far. */
   #names = 0;
   #places: Places | undefined;
-  /** Bytes are given, whose text beyond ASCII is not read. */
-  #isLatin1 = false;
+  /** What is written of the outlined list; undefined where none is wanted, or it is known that there will be none. */
+  #outline: Outline | undefined;
+  readonly #outlined: string | undefined;
+  /** The place is inside of the outlined list. */
+  #isOutlining = false;
 
-  /** `notesMembers`: it also notes where the members of the outermost object lie. */
-  constructor(bounds: JsonBounds, notesMembers = false, partLength = usualPartLength) {
+  /**
+   * `notesMembers`: it also notes where the members of the outermost object lie. `outlined`: name of the member that is a list whose long
+   * texts are left out of an outline.
+   */
+  constructor(bounds: JsonBounds, notesMembers = false, { partLength = usualPartLength, outlined }: MeterOptions = {}) {
     this.#bounds = bounds;
+    this.#outlined = outlined;
     if (notesMembers) this.#places = new Places(partLength);
+    if (outlined !== undefined) this.#outline = new Outline(window);
   }
 
   /**
@@ -79,18 +93,29 @@ export class JsonMeter {
     return this.#places?.members;
   }
 
-  /** Counts the next bytes. Throws JsonBoundError at the first bound that is passed. What is no JSON is counted all the same. */
-  push(piece: Uint8Array): void {
-    this.#isLatin1 = true;
-    this.pushText(Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength).toString("latin1"));
+  /** The JSON without the long texts of the outlined list, once all of it was counted. Undefined where it is not shorter, or not sure. */
+  get outline(): string | undefined {
+    return this.members && this.#outline?.text;
   }
 
-  /** The same of text: a reader that needs the text anyway spares a copy of the bytes. */
-  pushText(text: string): void {
+  /** Counts the next bytes. Throws JsonBoundError at the first bound that is passed. What is no JSON is counted all the same. */
+  push(piece: Uint8Array): void {
+    for (let from = 0; from < piece.length; from += windowBytes) {
+      const bytes = piece.length <= windowBytes ? piece : piece.subarray(from, from + windowBytes);
+      look(bytes);
+      this.#outline?.looks();
+      this.#count(bytes.length);
+      this.#before += bytes.length;
+      this.#outline?.take(bytes.length);
+    }
+  }
+
+  /** Counts the first bytes of the window. */
+  #count(length: number): void {
     let at = 0;
-    if (this.#inString) at = this.#skipString(text, 0);
-    while (at < text.length) {
-      const byte = text.charCodeAt(at);
+    if (this.#inString) at = this.#skipString(0, length);
+    while (at < length) {
+      const byte = window[at]!;
       at++;
       // Space, tab and line ends.
       if (byte <= 0x20) continue;
@@ -102,12 +127,14 @@ export class JsonMeter {
       }
       if (byte === quote) {
         this.#inString = true;
-        const start = at - 1;
-        at = this.#skipString(text, at);
-        if (this.#depth === 1 && this.#places?.awaitsName === true) this.#noteName(text.slice(start, at));
+        const start = at;
+        at = this.#skipString(start, length);
+        if (this.#depth === 1 && this.#places?.awaitsName === true) this.#noteName(start - 1, at);
       } else if (byte === 0x3a) {
         if (this.#depth > 1) this.#names++;
         else this.#places?.valueBegins(this.#before + at);
+        // A name is never left out.
+        if (this.#isOutlining && this.#outline?.isLeftOut === true) this.#outline = undefined;
       } else if (byte === 0x2c) {
         this.#elementOpen = true;
         if (this.#depth === 1) this.#noteEnd(at);
@@ -116,19 +143,22 @@ export class JsonMeter {
         this.#elementOpen = true;
         if (++this.#depth > this.#bounds.depth) throw new JsonBoundError("depth", this.#bounds.depth);
         if (this.#depth > 2) continue;
-        if (this.#depth === 2) this.#places?.opens(byte === 0x5b);
+        if (this.#depth === 2) this.#opens(byte === 0x5b);
         else if (byte === 0x5b) this.#places = undefined;
       } else if (byte === 0x5d || byte === 0x7d) {
         if (--this.#depth === 0) this.#noteEnd(at);
+        else if (this.#depth === 1) this.#isOutlining = false;
       }
     }
-    this.#before += text.length;
   }
 
-  #noteName(written: string): void {
-    const isBeyond = this.#isLatin1 && /[^\0-\x7f]/.test(written);
-    const name = isBeyond ? Buffer.from(written, "latin1").toString("utf8") : written;
-    if (this.#inString || this.#places?.name(name) === false) this.#places = undefined;
+  #opens(isList: boolean): void {
+    this.#places?.opens(isList);
+    this.#isOutlining = isList && this.#outline !== undefined && this.#places?.current === this.#outlined;
+  }
+
+  #noteName(start: number, end: number): void {
+    if (this.#inString || this.#places?.name(textAt(start, end)) === false) this.#places = undefined;
   }
 
   #noteEnd(at: number): void {
@@ -144,30 +174,18 @@ export class JsonMeter {
     if (++this.#numbers > this.#bounds.numbers) throw new JsonBoundError("numbers", this.#bounds.numbers);
   }
 
-  /** Where the string ends that the place is inside of, or the piece's end. */
-  #skipString(text: string, from: number): number {
-    let start = from;
-    if (this.#escaped && start < text.length) {
-      this.#escaped = false;
-      start++;
+  /** Where the string ends that the place is inside of, or the end of what is looked at. */
+  #skipString(from: number, length: number): number {
+    const isCut = this.#escaped;
+    const found = stringEnd(isCut ? from + 1 : from, length);
+    const end = found & placeBits;
+    this.#escaped = (found & escaped) !== 0;
+    this.#inString = end === length;
+    if (this.#isOutlining && this.#depth > 2) {
+      const isWrong = (found & wrong) !== 0 || (isCut && !mayBeEscaped(window[from]!));
+      this.#outline?.string(from, end, this.#inString, isWrong);
     }
-    for (let at = start; ;) {
-      const end = text.indexOf('"', at);
-      const stop = end < 0 ? text.length : end;
-      let slashes = 0;
-      while (stop - 1 - slashes >= start && text.charCodeAt(stop - 1 - slashes) === backslash) slashes++;
-      const escapes = slashes % 2 === 1;
-      if (end < 0) {
-        this.#escaped = escapes;
-        return text.length;
-      }
-      at = end + 1;
-      // What stands before an escaped quote is looked at once.
-      start = at;
-      if (escapes) continue;
-      this.#inString = false;
-      return at;
-    }
+    return this.#inString ? length : end + 1;
   }
 }
 
@@ -184,6 +202,11 @@ class Places {
 
   constructor(partLength: number) {
     this.#partLength = partLength;
+  }
+
+  /** The member whose value comes or has begun. */
+  get current(): string | undefined {
+    return this.#name;
   }
 
   /** A text that comes now is the name of a member. */

@@ -9,7 +9,7 @@ const bounds = { depth: Infinity, values: Infinity, numbers: Infinity };
 /** Parsed with lists cut after so many bytes, counted in pieces of so many. */
 function inParts(text: string, partLength: number, piece = 1_000): unknown {
   const bytes = Buffer.from(text);
-  const meter = new JsonMeter(bounds, true, partLength);
+  const meter = new JsonMeter(bounds, true, { partLength });
   for (let at = 0; at < bytes.length; at += piece) meter.push(bytes.subarray(at, at + piece));
   return parseParts(bytes, meter.members);
 }

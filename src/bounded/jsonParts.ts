@@ -18,7 +18,16 @@ export function parseParts(bytes: Buffer, members: JsonMembers | undefined): unk
   }
 }
 
-/** The same, with turns of the event loop between the parts. */
+/** The value of one member. Throws SyntaxError. */
+export function parseMember(bytes: Buffer, member: JsonMember): unknown {
+  if (member.cuts.length === 0) return JSON.parse(bytes.toString("utf8", member.start, member.end));
+  const items: unknown[] = [];
+  const parts = list(items, bytes, member);
+  while (parts.next().done !== true);
+  return items;
+}
+
+/** As `parseParts`, with turns of the event loop between the parts. */
 export async function parsePartsInTurns(bytes: Buffer, members: JsonMembers | undefined): Promise<unknown> {
   await nextTurn();
   const parts = parsing(bytes, members);

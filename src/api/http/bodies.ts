@@ -6,6 +6,7 @@ import { LineshaftError } from "../../errors/index.ts";
 import {
   JsonBoundError,
   JsonMeter,
+  parseLazily,
   parseParts,
   parsePartsInTurns,
   processMemory,
@@ -89,16 +90,18 @@ export function tooSlow(): LineshaftError {
 /** A body of JSON, as it came. */
 interface ReadBody {
   bytes: Buffer;
-  /** The bytes as text, where they are so few that their JSON was counted in it. */
-  text: string | undefined;
-  /** Where the members of its outermost object lie in the bytes; undefined where that was not noted. */
+  /** Where the members of its outermost object lie in the bytes; undefined where a name is given twice. */
   members: JsonMembers | undefined;
+  /** The JSON without the long texts of a list, where the body is long and has such a list. */
+  outline?: { name: string; text: string } | undefined;
 }
 
 interface ReadOptions {
   mostBytes: number;
   json: JsonBounds;
   held: HeldBody;
+  /** A list of the outermost object that is parsed when it is read, where the body is long. */
+  outlined?: string | undefined;
 }
 
 /**
@@ -139,10 +142,7 @@ export async function readBody(request: IncomingMessage, options: ReadOptions): 
 const isHere = ({ readableLength, headers }: IncomingMessage): boolean =>
   readableLength > 0 && readableLength === Number(headers["content-length"]);
 
-/**
- * Keeps the pieces of a body within its bounds. The JSON of a long body is counted while it comes, and refused before all of it is here.
- * That of a short one is counted in its text, which spares a copy of it.
- */
+/** Keeps the pieces of a body within its bounds. The JSON of a long body is counted while it comes, and refused before all of it is here. */
 class Taker {
   readonly #options: ReadOptions;
   /** The bytes are no JSON yet. */
@@ -164,7 +164,8 @@ class Taker {
     this.#pieces.push(piece);
     if (this.#isPacked || this.bytes <= shortBytes) return;
     if (this.#meter) return this.#count((meter) => meter.push(piece));
-    this.#meter = new JsonMeter(this.#options.json, true);
+    const { json, outlined } = this.#options;
+    this.#meter = new JsonMeter(json, true, { outlined });
     for (const one of this.#pieces) this.#count((meter) => meter.push(one));
   }
 
@@ -176,12 +177,14 @@ class Taker {
   /** The bytes, which are of JSON. Throws LineshaftError past a bound. */
   whole(): ReadBody {
     const bytes = this.packed();
-    if (this.#meter) return { bytes, text: undefined, members: this.#meter.members };
-    const text = bytes.toString("utf8");
-    this.#meter = new JsonMeter(this.#options.json, true);
-    this.#count((meter) => meter.pushText(text));
-    // Places in the text are those in the bytes where every character is one byte.
-    return { bytes, text, members: text.length === bytes.length ? this.#meter.members : undefined };
+    const { json, outlined } = this.#options;
+    if (!this.#meter) {
+      this.#meter = new JsonMeter(json, true);
+      this.#count((meter) => meter.push(bytes));
+    }
+    const { members, outline: text } = this.#meter;
+    const outline = text !== undefined && outlined !== undefined ? { name: outlined, text } : undefined;
+    return { bytes, members, outline };
   }
 
   #count(push: (meter: JsonMeter) => void): void {
@@ -272,14 +275,20 @@ export async function parseBody(bytes: Buffer): Promise<unknown> {
   } catch (error) {
     throw error instanceof JsonBoundError ? tooMuchJson(error) : error;
   }
-  return jsonOf({ bytes, text: undefined, members: meter.members });
+  return jsonOf({ bytes, members: meter.members });
 }
 
-/** A body as a value; the event loop has its turns between the parts of a large one. Throws 400. */
-export function jsonOf({ bytes, text, members }: ReadBody): unknown {
+/**
+ * A body as a value; the event loop has its turns between the parts of a large one, of which therefore no list is left to be parsed when
+ * it is read. Throws 400.
+ */
+export function jsonOf({ bytes, members, outline }: ReadBody): unknown {
   try {
-    if (text !== undefined) return JSON.parse(text);
-    if (!isLarge(bytes)) return parseParts(bytes, members);
+    if (bytes.length <= shortBytes) return JSON.parse(bytes.toString("utf8"));
+    if (!isLarge(bytes)) {
+      const lazy = outline && members && parseLazily(bytes, members, outline.name, outline.text);
+      return lazy ?? parseParts(bytes, members);
+    }
   } catch {
     throw invalidJson();
   }

@@ -54,11 +54,11 @@ afterAll(async () => {
 });
 
 /** One call, by undici's own callbacks: it makes no promise. Answers its status. */
-const call = (then: (status: number) => void): void => {
+const call = (then: (status: number) => void, body = asked): void => {
   let status = 0;
   const headers = ["content-type", "application/json", "authorization", `Bearer ${at.key}`];
   client.dispatch(
-    { method: "POST", path: "/v1/chat/completions", headers, body: asked },
+    { method: "POST", path: "/v1/chat/completions", headers, body },
     {
       onRequestStart: () => {},
       onResponseStart: (_controller, code) => void (status = code),
@@ -131,4 +131,24 @@ test("a call that passes through costs no more than it did", async () => {
   const most: Counts = { promises: 32, timers: 4, parsed: 2, written: 9, writes: 4 };
   for (const what of Object.keys(most) as (keyof Counts)[])
     expect(least[what], `${what} of a call`).toBeLessThanOrEqual(most[what]);
+});
+
+test("of a long call no message is parsed or written", async () => {
+  const content = 'It said "hello" again.\n'.repeat(50);
+  const messages = Array.from({ length: 200 }, (_, turn) => ({ role: turn % 2 ? "assistant" : "user", content }));
+  const body = Buffer.from(JSON.stringify({ model: "plain", max_tokens: 64, messages }));
+  let characters = 0;
+  const { parse, stringify } = JSON;
+  JSON.parse = (...of) => ((characters += of[0].length), parse(...of)) as unknown;
+  JSON.stringify = ((...of: Parameters<typeof stringify>) => {
+    const text = stringify(...of);
+    characters += text.length;
+    return text;
+  }) as typeof stringify;
+  try {
+    expect(await new Promise((resolve) => call(resolve, body))).toBe(200);
+  } finally {
+    Object.assign(JSON, { parse, stringify });
+  }
+  expect(characters).toBeLessThan(body.length / 10);
 });

@@ -206,7 +206,7 @@ async function bodyOf(
   if (bytes === 0 && request.headers["transfer-encoding"] === undefined) return none;
   if (takes !== "requests") return { json: (await readJson(request, held)).json, text: undefined };
   const body = await readBody(request, { mostBytes: limits.bodyBytes, json: requestsJson, held });
-  return { json: undefined, text: body.text ?? body.bytes.toString("utf8") };
+  return { json: undefined, text: body.bytes.toString("utf8") };
 }
 
 function decodePath(text: string): string;

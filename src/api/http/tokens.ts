@@ -43,11 +43,12 @@ export async function readJson(
 /** Serves one call. Rejects with LineshaftError while nothing was answered yet; afterwards never. */
 export async function serveCall(serving: Serving): Promise<void> {
   // As `readJson`, which would be one more promise for every call.
-  const read = await readBody(serving.request, { ...bodyBounds, held: serving.held });
+  const { request, held, protocol } = serving;
+  const read = await readBody(request, { ...bodyBounds, held, outlined: protocol.outlined });
   const { bytes, members } = read;
   const parsed = jsonOf(read);
   const body = { bytes, members, json: parsed instanceof Promise ? await parsed : parsed };
-  await (serving.protocol.stateful ? serveStateful(serving, body) : serveBody(serving, body, undefined));
+  await (protocol.stateful ? serveStateful(serving, body) : serveBody(serving, body, undefined));
 }
 
 /** A call that may go on from earlier ones. */

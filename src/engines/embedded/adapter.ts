@@ -1,6 +1,7 @@
 // The embedded worker behind the engine seam: OpenAI's routes over loopback HTTP, plus what protocol.ts adds (hints in the body,
 // cancelling by name, exact token counts). Its KV cache is in workerKv.ts. Nothing above these files knows that this engine is ours.
 import { z } from "zod";
+import { copied } from "../../bounded/index.ts";
 import type { Engine } from "../engine.ts";
 import type { KvEngine } from "../kv.ts";
 import { limits } from "../limits.ts";
@@ -100,7 +101,7 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
 
     open(request: EngineRequest, signal?: AbortSignal): Promise<EngineAnswer> {
       const shape = completionShapeOf(request);
-      const body: Record<string, unknown> & { stream?: boolean } = { ...request.body, lineshaft: request.hints };
+      const body: Record<string, unknown> & { stream?: boolean } = copied(request.body, { lineshaft: request.hints });
       if (body.stream === true)
         body["stream_options"] = { ...(body["stream_options"] as object | undefined), include_usage: true };
       return openExchange({

@@ -3,6 +3,7 @@
 // (detect.ts), and open software is asked for more on its own routes (openServer.ts).
 //
 // The headers sent are exactly those written here. Nothing of a client's request is passed on, least of all its key.
+import { copied } from "../../bounded/index.ts";
 import { ask, requestHeaders } from "../wire/ask.ts";
 import { completionPaths, completionReaders, completionShapeOf } from "../wire/chat/reader.ts";
 import { openExchange } from "../wire/exchange.ts";
@@ -173,7 +174,7 @@ class OpenAiEngine implements Engine {
     const input = inputWireOf(request.shape);
     if (input) return this.#openInput(request, input, signal);
     const shape = completionShapeOf(request);
-    const body: EngineRequest["body"] = { ...request.body };
+    const body: EngineRequest["body"] = copied(request.body, {});
     if (!this.#server) return this.#send(shape, body, request, signal);
     return this.#prepare(shape, body, request, signal).then(() => this.#send(shape, body, request, signal));
   }

@@ -126,7 +126,7 @@ async function readTextAsItComes(response: EgressResponse, mostBytes: number): P
   }
 }
 
-/** The pieces of a body, within its bounds. JSON of a large one is counted while it comes, that of a usual one in its text. */
+/** The pieces of a body, within its bounds. JSON of a large one is counted while it comes. */
 class WholeText {
   readonly #mostBytes: number;
   readonly #pieces: Uint8Array[] = [];
@@ -153,7 +153,7 @@ class WholeText {
     const [first] = this.#pieces;
     const whole = this.#pieces.length === 1 ? first! : Buffer.concat(this.#pieces);
     const text = Buffer.from(whole.buffer, whole.byteOffset, whole.byteLength).toString("utf8");
-    if (!this.#meter) counted(() => newMeter().pushText(text));
+    if (!this.#meter) counted(() => newMeter().push(whole));
     return text;
   }
 
@@ -179,7 +179,7 @@ function counted(count: () => void): void {
 /** An object of an answer from its JSON text. Throws EngineError where the text is no JSON object, passes a bound, or holds an error. */
 export function parseChunk(text: string, reading: RefusalReading): Record<string, unknown> {
   // A whole body was counted while it was read. A large event is counted here.
-  if (text.length > limits.largeTextCharacters) counted(() => newMeter().pushText(text));
+  if (text.length > limits.largeTextCharacters) counted(() => newMeter().push(Buffer.from(text)));
   let data: unknown;
   try {
     data = JSON.parse(text);

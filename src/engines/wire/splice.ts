@@ -9,7 +9,7 @@
 // are passed on only where they can be read in one way: a value whose text has as many members as the parsed value has keys, in
 // bytes that are UTF-8. Another reader may make something else of other bytes.
 import { isUtf8 } from "node:buffer";
-import { JsonMeter, type JsonMembers } from "../../bounded/index.ts";
+import { isSameMember, JsonMeter, outlineOf, type JsonMembers } from "../../bounded/index.ts";
 import type { Received } from "../asked.ts";
 import { EngineError } from "../types.ts";
 
@@ -49,23 +49,25 @@ function splice(body: Json, { bytes, object, members }: SourceBody & { members: 
   let text = "{";
   let isFirst = true;
   for (const key in body) {
-    const value = body[key];
+    // Of a list that is not parsed yet the outline has as many names.
+    const value = outlineOf(body, key);
     if (value === undefined) continue;
     text += `${isFirst ? "" : ","}${plain.test(key) ? `"${key}"` : JSON.stringify(key)}:`;
     isFirst = false;
     const place = Object.hasOwn(object, key) ? members.get(key) : undefined;
-    const isOneWay = place !== undefined && place.names === keysIn(object[key]);
-    if (isOneWay && value === object[key]) {
+    const isOneWay = place !== undefined && place.names === keysIn(outlineOf(object, key));
+    const isSame = place !== undefined && isSameMember(body, object, key);
+    if (isOneWay && isSame) {
       pieces.push(text, bytes.subarray(place.start, place.end));
       text = "";
       continue;
     }
-    if (place && !isOneWay && value === object[key] && place.end - place.start > mostRewritten) throw ambiguous();
+    if (isSame && !isOneWay && place.end - place.start > mostRewritten) throw ambiguous();
     const inside = isOneWay && isObject(value) && isObject(object[key]) ? object[key] : undefined;
     const within = inside && bytes.subarray(place!.start, place!.end);
     const found = within && membersOf(within);
     if (!found) {
-      text += JSON.stringify(value);
+      text += JSON.stringify(body[key]);
       continue;
     }
     // An object of which a member was changed or added, such as the limit of output among Google's options.

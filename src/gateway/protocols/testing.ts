@@ -2,16 +2,19 @@
 import type { ModelCall } from "../modelCall.ts";
 import { ChatCall } from "./chat/call.ts";
 import { CompletionsCall } from "./completions/call.ts";
-import type { Protocol } from "./types.ts";
+import type { Protocol, ReceivedRequest } from "./types.ts";
 
 export const chatOf = (fields: object): ModelCall => new ChatCall({ model: "m", messages: [], ...fields }, undefined);
 
 export const completionOf = (fields: object): ModelCall =>
   new CompletionsCall({ model: "m", prompt: "", ...fields }, undefined);
 
-/** The call that a body is decoded to, as if it had come over HTTP. */
-export function decodeAs(protocol: Protocol, json: unknown): ModelCall {
-  const text = JSON.stringify(json);
+/** The call that a body is decoded to, as if it had come over HTTP. `came`: the bytes that it was parsed from; its JSON where absent. */
+export function decodeAs(
+  protocol: Protocol,
+  json: unknown,
+  came: Pick<ReceivedRequest, "bytes" | "members"> = { bytes: Buffer.from(JSON.stringify(json)) },
+): ModelCall {
   const [route] = protocol.calls;
   return protocol.decode({
     route: route!,
@@ -19,7 +22,7 @@ export function decodeAs(protocol: Protocol, json: unknown): ModelCall {
     path: route!.path,
     query: new URLSearchParams(),
     headers: {},
-    bytes: Buffer.from(text),
+    ...came,
     json,
   });
 }

@@ -137,6 +137,8 @@ export interface Protocol {
   readonly requestIdHeader: string;
   /** Content type of its streams. */
   readonly streamType: string;
+  /** A list of its bodies of which a long body's `json` has the outline, and which is parsed when it is read (bounded/jsonLazy.ts). */
+  readonly outlined?: string;
   /** Its calls can go on from earlier ones, which are kept (gateway/responses/). */
   readonly stateful?: true;
   /** Throws a 400 that names the first field at fault. */

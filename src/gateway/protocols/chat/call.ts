@@ -1,5 +1,5 @@
 // A chat completion as a ModelCall. Messages become parts only for a reader that asks for them; what the gateway needs of every call
-// (bounds, media, tools) is read from the body as it came.
+// (bounds, media, tools) is read from the body as it came, and from the outline of its messages where it is long (bounded/jsonLazy.ts).
 import type {
   AnswerFormat,
   CacheMark,
@@ -11,6 +11,7 @@ import type {
   Tool,
   ToolChoice,
 } from "../../../engines/index.ts";
+import { copied } from "../../../bounded/index.ts";
 import type { Medium, ModelCall } from "../../modelCall.ts";
 import { invalidValue } from "../../refusals.ts";
 import type { CallBody } from "../openai/bodies.ts";
@@ -50,7 +51,7 @@ export class ChatCall extends OpenAiCall {
   }
 
   get prompt(): Prompt {
-    return new ChatPrompt((this.body as { messages?: Json[] }).messages ?? []);
+    return new ChatPrompt(this.body);
   }
 
   get tools(): readonly Tool[] {
@@ -97,7 +98,7 @@ export class ChatCall extends OpenAiCall {
   }
 
   withMedia(media: readonly Medium[], data: ReadonlyMap<string, string>): ModelCall {
-    return new ChatCall({ ...this.body, messages: replaced(this.body["messages"], media, data) }, this.received);
+    return new ChatCall(copied(this.body, { messages: replaced(this.body["messages"], media, data) }), this.received);
   }
 }
 
@@ -107,14 +108,14 @@ export class ChatCall extends OpenAiCall {
  */
 class ChatPrompt {
   readonly kind = "messages";
-  readonly #given: readonly Json[];
+  readonly #body: Json;
 
-  constructor(given: readonly Json[]) {
-    this.#given = given;
+  constructor(body: Json) {
+    this.#body = body;
   }
 
   get messages(): Message[] {
-    return this.#given.map(messageOf);
+    return ((this.#body["messages"] ?? []) as Json[]).map(messageOf);
   }
 }
 

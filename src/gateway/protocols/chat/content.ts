@@ -1,5 +1,6 @@
 // What may stand inside the fields of a chat request: keys of messages, parts, tools and formats, each from a list. A key that is on no
 // list could name a file, an address or a price that was not checked. Media are found here; gateway/media.ts fetches them.
+import { hasOutline, outlineOf } from "../../../bounded/index.ts";
 import { LineshaftError } from "../../../errors/index.ts";
 import type { MediaKind, RegisteredEndpoint } from "../../../engines/index.ts";
 import type { Medium } from "../../modelCall.ts";
@@ -79,8 +80,20 @@ export function checkContent(body: Json, endpoint: RegisteredEndpoint, marks: bo
     checkKeys(tool, toolKeys, `tools[${place}]`, marks);
     checkKeys(tool["function"], functionKeys, `tools[${place}].function`);
   }
+  if (hasOutline(body, "messages")) {
+    // It decides where all is well and no medium is named. What is to be told or fetched is read from the messages themselves.
+    try {
+      if (checkMessages(outlineOf(body, "messages"), endpoint, marks).length === 0) return [];
+    } catch {
+      // Told below.
+    }
+  }
+  return checkMessages(body["messages"], endpoint, marks);
+}
+
+function checkMessages(messages: unknown, endpoint: RegisteredEndpoint, marks: boolean): Medium[] {
   const media: Medium[] = [];
-  for (const [place, message] of asArray(body["messages"]).entries()) {
+  for (const [place, message] of asArray(messages).entries()) {
     checkMessage(message, `messages[${place}]`, marks);
     if (!Array.isArray(message["content"])) continue;
     for (const [index, part] of asArray(message["content"]).entries()) {

@@ -1,4 +1,5 @@
 // OpenAI's chat completions: POST /v1/chat/completions, and what its clients ask for beside calls: lists of models, files and batches.
+import { copied, outlineOf } from "../../../bounded/index.ts";
 import { batchQuestions } from "../../batches/batchRoutes.ts";
 import { fileQuestions } from "../../batches/fileRoutes.ts";
 import { decodeBody, type CallBody } from "../openai/bodies.ts";
@@ -12,6 +13,7 @@ import { areUsualFields, areUsualMessages } from "./usual.ts";
 export const chat: Protocol = {
   ...openAiVerbs("chat"),
   name: "chat",
+  outlined: "messages",
   calls: [{ method: "POST", path: "/v1/chat/completions" }],
   questions: [
     { method: "GET", path: "/v1/models", action: "models.read", answer: modelList },
@@ -26,11 +28,14 @@ export const chat: Protocol = {
   },
 };
 
-/** Judges the body; answers it unchanged. A long conversation of usual messages is judged apart from what stands beside it. */
+/**
+ * Judges the body; answers it unchanged. A long conversation of usual messages is judged apart from what stands beside it, and by its outline,
+ * which has all that is looked at: names, kinds, and which values are texts.
+ */
 function judged(json: unknown): CallBody {
   const body = json as CallBody | null | undefined;
-  if (typeof body !== "object" || body === null || !areUsualMessages(body["messages"]))
+  if (typeof body !== "object" || body === null || !areUsualMessages(outlineOf(body, "messages")))
     return decodeBody(chatBody, json);
-  if (!areUsualFields(body)) decodeBody(chatBody, { ...body, messages: [{ role: "user" }] });
+  if (!areUsualFields(body)) decodeBody(chatBody, copied(body, { messages: [{ role: "user" }] }));
   return body;
 }

@@ -62,6 +62,8 @@ export function areUsualFields(body: Json): boolean {
   const { model } = body;
   if (typeof model !== "string" || model.length === 0) return false;
   for (const name in body) {
+    // They are judged by themselves, and reading them may parse them.
+    if (name === "messages") continue;
     const judge = Object.hasOwn(fields, name) ? fields[name] : undefined;
     if (!judge?.(body[name], body)) return false;
   }
@@ -74,7 +76,6 @@ const isSwitch = (value: unknown) => typeof value === "boolean";
 
 const fields: Record<string, (value: unknown, body: Json) => boolean> = {
   model: (value) => (value as string).length <= limits.modelNameCharacters && isStorable(value as string),
-  messages: () => true,
   stream: orNothing(isSwitch),
   // Options of a stream without one are refused.
   stream_options: (value, { stream }) =>

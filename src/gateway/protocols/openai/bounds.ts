@@ -1,5 +1,6 @@
 // The most tokens that a prompt in OpenAI's shape can have, from its bytes: a token is at least one byte of text. The bound covers
 // every field that a chat template may print, also those that the gateway does not know, and what a template puts around messages.
+import { outlineOf } from "../../../bounded/index.ts";
 import type { CompletionShape } from "../../../engines/index.ts";
 import { limits } from "../../limits.ts";
 
@@ -20,7 +21,7 @@ export function promptTokensBound(shape: CompletionShape, body: Json, received?:
   if (received === undefined || received < largeBodyBytes || holdsMedia(body)) return measuredBound(shape, body);
   const doubled = printedFields.some((field) => body[field]) ? 2 : 1;
   let tokens = limits.templateTokens + doubled * received;
-  if (shape === "chat") tokens += limits.templateTokensPerMessage * (body["messages"] as Json[]).length;
+  if (shape === "chat") tokens += limits.templateTokensPerMessage * (outlineOf(body, "messages") as Json[]).length;
   return tokens;
 }
 
@@ -38,11 +39,15 @@ function measuredBound(shape: CompletionShape, body: Json): number {
 }
 
 /** Whether a message holds anything but text. */
-export const holdsMedia = (body: Json): boolean =>
-  Array.isArray(body["messages"]) &&
-  (body["messages"] as Json[]).some(
-    ({ content }) => Array.isArray(content) && (content as Json[]).some((part) => mediumOf(part) !== undefined),
+export function holdsMedia(body: Json): boolean {
+  const messages = outlineOf(body, "messages");
+  return (
+    Array.isArray(messages) &&
+    (messages as Json[]).some(
+      ({ content }) => Array.isArray(content) && (content as Json[]).some((part) => mediumOf(part) !== undefined),
+    )
   );
+}
 
 const bytesOf = (value: unknown): number =>
   Buffer.byteLength(typeof value === "string" ? value : JSON.stringify(value));

@@ -12,6 +12,7 @@ import type {
   Tool,
   ToolChoice,
 } from "../../../engines/index.ts";
+import { copied } from "../../../bounded/index.ts";
 import { promptLength, writerOf } from "../../../engines/index.ts";
 import type { BodyWish, Medium, ModelCall } from "../../modelCall.ts";
 
@@ -147,7 +148,8 @@ export abstract class OpenAiCall implements ModelCall {
   }
 
   get extensions(): Record<string, unknown> {
-    return Object.fromEntries(Object.entries(this.body).filter(([field]) => !known.has(field)));
+    const fields = Object.keys(this.body).filter((field) => !known.has(field));
+    return Object.fromEntries(fields.map((field) => [field, this.body[field]]));
   }
 
   get streamsFaithfully(): boolean {
@@ -185,9 +187,10 @@ export abstract class OpenAiCall implements ModelCall {
     if (shape !== this.shape) return writerOf(shape)!.write(this, of);
     const { model, outputTokens, stream } = of;
     const streamed = stream === true ? { stream } : undefined;
-    if (outputTokens === undefined) return { ...this.body, ...streamed, model };
-    const { max_completion_tokens: _sameLimit, ...body } = this.body;
-    return { ...(body as CallBody), ...streamed, max_tokens: outputTokens, model };
+    if (outputTokens === undefined) return copied(this.body, { ...streamed, model });
+    const body = copied(this.body, { ...streamed, max_tokens: outputTokens, model });
+    delete body["max_completion_tokens"];
+    return body;
   }
 
   /** The body as the endpoint can be sent it; the same object where nothing has to be left out. Throws a 400 by name. */

@@ -2,6 +2,7 @@
 // A field that is not on the list is left out where its value asks for nothing, and refused by name otherwise: it is never ignored and
 // never passed on. A known name in other letters (`Max_Tokens`) is refused as well, because engines differ in how they read it.
 import { LineshaftError } from "../../../errors/index.ts";
+import { copied, outlineOf } from "../../../bounded/index.ts";
 import { bareName, fieldsOfSoftware, knownField, neverAllowed } from "../../../engines/index.ts";
 import type { CompletionShape, RegisteredEndpoint } from "../../../engines/index.ts";
 import { fieldTypes } from "./fieldTypes.ts";
@@ -67,7 +68,7 @@ export function fieldsFor<Body extends Record<string, unknown>>(
   const other = only[protocol === "chat" ? "completions" : "chat"];
   let copy: Body | undefined;
   for (const field in body) {
-    const value: unknown = body[field];
+    const value = outlineOf(body, field);
     const given = value !== null && value !== undefined;
     if (given && !other.has(field) && honoured(field, endpoint)) {
       checkType(field, value);
@@ -75,7 +76,7 @@ export function fieldsFor<Body extends Record<string, unknown>>(
     }
     if (given && !(Object.hasOwn(neutral, field) && neutral[field]!(value)))
       throw unsupported(field, other.has(field) ? protocol : undefined, endpoint);
-    copy ??= { ...body };
+    copy ??= copied(body, {});
     delete copy[field];
   }
   return copy ?? body;
