@@ -27,6 +27,26 @@ test.each(Object.keys(pack))("%s that is cut or damaged is refused as such", asy
     await expect(decompressorOf(name)!(bytes, () => {})).rejects.toMatchObject(failure);
 });
 
+test.each(Object.keys(pack))(
+  "bytes after the end of %s are refused, because a client may have meant them",
+  async (name) => {
+    const packed = pack[name]!(Buffer.from(text));
+    const follow = name.endsWith("gzip") ? [] : [packed];
+    for (const more of [Buffer.from("{}"), Buffer.alloc(8), ...follow])
+      await expect(decompressorOf(name)!(Buffer.concat([packed, more]), () => {})).rejects.toMatchObject({
+        status: 400,
+        code: "invalid_value",
+      });
+  },
+);
+
+test("members of gzip are one body (RFC 1952), within the reader's bound", async () => {
+  const pieces: Buffer[] = [];
+  const members = Buffer.concat([gzipSync('{"a":'), gzipSync("1}")]);
+  await decompressorOf("gzip")!(members, (piece) => void pieces.push(piece));
+  expect(Buffer.concat(pieces).toString()).toBe('{"a":1}');
+});
+
 test("plain bodies are not touched, and what is not known is refused by name", () => {
   for (const plain of [undefined, "", "identity", " Identity "]) expect(decompressorOf(plain)).toBeUndefined();
   for (const unknown of ["compress", "gzip, zstd", "constructor"])
