@@ -4,9 +4,16 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import { join } from "node:path";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { toFile } from "openai";
 import { describe, expect, test } from "vitest";
 import { rows, testGateway, type TestGateway } from "../../src/api/testing.ts";
+import { nextTurn } from "../../src/bounded/index.ts";
 import { scriptedEngine, type Script } from "../../src/engines/testing.ts";
+import { Batches } from "../../src/gateway/batches/runner.ts";
+import { ResponsesState } from "../../src/gateway/responses/state.ts";
+import { Seal } from "../../src/governance/index.ts";
 import { root } from "../lanes.ts";
 
 interface Way {
@@ -275,6 +282,130 @@ test("new prices and new models change what calls cost, and not who may call", a
   expect((await at.request("/api/engines", { method: "POST", body: JSON.stringify(engine) })).status).toBeLessThan(300);
   expect(await cost()).not.toBe(costBefore);
   expect(await access()).toEqual(before);
+});
+
+test("a wrong price uses up a budget, and the right price with a higher limit lets calls go on without a row removed", async () => {
+  await using at = await testGateway();
+  const put = (path: string, body: object) => at.request(path, { method: "PUT", body: JSON.stringify(body) });
+  const price = (nano: string) =>
+    put("/api/prices", {
+      model: "scripted",
+      currency: "USD",
+      input_nano_per_million: nano,
+      output_nano_per_million: nano,
+    });
+  const limit = (nano: string) =>
+    put("/api/budgets", { scope: { kind: "project", id: at.principal.project }, limit_nano: nano, period: "total" });
+  const call = async () => {
+    const answer = await send(at, ways[0]!, { stream: false, most: 5 });
+    const { error } = (await answer.json()) as { error?: { code: string } };
+    return error?.code ?? answer.headers.get("x-lineshaft-price-nano")!;
+  };
+  const right = BigInt(await call());
+  expect((await price("1000000000000")).status).toBe(200);
+  expect((await limit("1000000000")).status).toBe(200);
+  const wrong = BigInt(await call());
+  expect(wrong > 1_000n * right).toBe(true);
+  for (let calls = 0; calls < 200 && (await call()) !== "budget_exceeded"; calls++);
+  expect(await call()).toBe("budget_exceeded");
+
+  // The right price alone does not bring back what was spent, and calls that were charged keep their price.
+  expect((await price("1000000")).status).toBe(200);
+  expect((await limit("2000000000")).status).toBe(200);
+  expect(BigInt(await call()) < 1_000n).toBe(true);
+  const { calls, settlements } = await rows(at);
+  expect(settlements.filter(({ amount_nano: nano }) => nano >= wrong).length).toBeGreaterThan(0);
+  const sum = (all: readonly { [column: string]: unknown }[], of: string) =>
+    all.reduce((total, row) => total + (row[of] as bigint), 0n);
+  expect(sum(settlements, "amount_nano")).toBe(sum(calls, "price_nano"));
+  expect((await at.ledger.prove("whole")).discrepancies).toEqual([]);
+});
+
+test("calls leave nothing behind in memory: 800 more calls do not grow the heap", async () => {
+  await using at = await testGateway();
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  const roundOf800 = async () => {
+    for (let calls = 0; calls < 800; calls += 2 * each.length)
+      await Promise.all(
+        [...each, ...each].map(async (way) => (await send(at, way, { stream: way.stream })).arrayBuffer()),
+      );
+    await at.gateway.flushed();
+    // What the test itself keeps.
+    at.logged.length = 0;
+    at.engine.seen.length = 0;
+    for (let turn = 0; turn < 8; turn++) {
+      collect();
+      await nextTurn();
+    }
+    return process.memoryUsage().heapUsed;
+  };
+  await roundOf800();
+  const before = await roundOf800();
+  // A call that stayed would hold its request, its answer and its record: several kilobytes.
+  expect(((await roundOf800()) - before) / 800).toBeLessThan(1_024);
+}, 120_000);
+
+test("while what is kept no longer is removed, calls, responses, files and batches go on", async () => {
+  await using at = await testGateway();
+  const client = at.client();
+  const line = { custom_id: "a", method: "POST", url: "/v1/chat/completions" };
+  const body = { model: "scripted", messages: [{ role: "user", content: "hi" }], max_tokens: 8 };
+  const upload = async () =>
+    client.files.create({
+      file: await toFile(Buffer.from(JSON.stringify({ ...line, body })), "in.jsonl"),
+      purpose: "batch",
+    });
+  const old = await upload();
+  const response = await client.responses.create({ model: "scripted", input: "hi" });
+  const outdated = "expires_at = now() - interval '40 days'";
+  const { organisation, project } = at.principal;
+  await at.db.query(
+    `insert into batches (project, id, organisation, key, endpoint, input_file, status, expires_at)
+     select $1, 'batch_' || n, $2, 'key', 'x', 'x', 'completed', now() - interval '40 days' from generate_series(1, 2000) n`,
+    [project, organisation],
+  );
+  await at.db.query(`update files set ${outdated}`);
+  await at.db.query(`update responses set ${outdated}`);
+  const seal = new Seal(Buffer.alloc(32, 7));
+  const log = { warn: () => {} };
+  const { batches, files } = new Batches({ ...at, seal, log, stored: undefined as never });
+  const { store } = new ResponsesState({ db: at.db, seal, log });
+  // The removals wait in the middle of their work: each has locked the other rows that it removes.
+  const [isHeld, mayGo] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const holding = at.db.transaction(async (holder) => {
+    await holder.query("select from batches where id = 'batch_2000' for update");
+    await holder.query("select from files where id = $1 for update", [old.id]);
+    isHeld.resolve();
+    await mayGo.promise;
+  });
+  await Promise.race([isHeld.promise, holding]);
+  const removals = Promise.all([batches.sweep(), files.sweep(), store.sweep()]);
+  try {
+    for (const way of each) {
+      const answer = await send(at, way, { stream: way.stream });
+      expect([way.protocol, answer.status]).toEqual([way.protocol, 200]);
+      await answer.arrayBuffer();
+    }
+    const next = await client.responses.create({ model: "scripted", input: "hi" });
+    expect((await client.responses.retrieve(next.id)).status).toBe("completed");
+    const made = await client.batches.create({
+      input_file_id: (await upload()).id,
+      endpoint: "/v1/chat/completions",
+      completion_window: "24h",
+    });
+    await expect
+      .poll(async () => (await client.batches.retrieve(made.id)).status, { timeout: 20_000 })
+      .toBe("completed");
+  } finally {
+    mayGo.resolve();
+    await holding;
+  }
+  await removals;
+  const left = await at.db.query("select from batches where expires_at < now() - interval '39 days'");
+  expect(left.rowCount).toBe(0);
+  await expect(client.responses.retrieve(response.id)).rejects.toMatchObject({ status: 404 });
+  expect((await at.db.query("select from files where id = $1", [old.id])).rowCount).toBe(0);
 });
 
 test("text that is SQL is text: as a key, as a model and as an id", async () => {

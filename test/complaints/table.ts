@@ -158,9 +158,11 @@ export const complaints: readonly Complaint[] = [
     ],
   },
   {
-    what: "Memory grows until the process dies.",
+    what: "Memory grows until the process dies, and the removal of old rows loads or locks so much that calls stop.",
     from: "LiteLLM 12685, 38193, 27954, 21908, 34326; agentgateway 3184",
     tests: [
+      [here, "calls leave nothing behind in memory"],
+      [here, "while what is kept no longer is removed, calls, responses, files and batches go on"],
       ["test/hostile/memory.test.ts", "bodies of one key that are under way are bounded together"],
       ["test/hostile/memory.test.ts", "a list of models without end is read to its bound"],
     ],
@@ -171,11 +173,12 @@ export const complaints: readonly Complaint[] = [
     tests: [["src/gateway/secrets.test.ts", "a client's key, headers and words stay where they belong"]],
   },
   {
-    what: "A price that is missing or wrong becomes 0.",
+    what: "A price that is missing or wrong becomes 0, and one wrong price locks a user out until rows are deleted.",
     from: "LiteLLM 20615, incident of 27 January 2026",
     tests: [
       [money, "a model without a price is refused, a price of 0 is a price"],
       ["src/ledger/rates.test.ts", "a gap is no price, never a price of zero"],
+      [here, "a wrong price uses up a budget, and the right price with a higher limit lets calls go on"],
     ],
   },
   {
@@ -279,6 +282,24 @@ export const complaints: readonly Complaint[] = [
     from: "agent-framework 7458",
     tests: [],
     because: "No tool waits for a person's approval yet.",
+  },
+  {
+    what: "The usage of the span around an agent's calls is counted beside that of the calls, and a trace costs twice as much.",
+    from: "traceroot 1172, 1610",
+    tests: [],
+    because: "No spans are taken or sent: what a run used is the sum of its calls' own records.",
+  },
+  {
+    what: "A decision on a tool that was already used is delivered again, and the tool runs again.",
+    from: "agno 10086, 9869",
+    tests: [],
+    because: "No tool waits for a person's approval yet.",
+  },
+  {
+    what: "A rule about an agent's past can never fire, or allows what its author meant to forbid, and nothing says so.",
+    from: "dogwood 15",
+    tests: [],
+    because: "There are no policies of users' own: what a role may do is a table in the code.",
   },
   {
     what: "An empty budget kills the work where it could pause and ask.",
