@@ -1,3 +1,14 @@
+export {
+  atEndOfTurn,
+  each,
+  iterated,
+  later,
+  nextOf,
+  type Arrivals,
+  type Later,
+  type Paced,
+  type Taken,
+} from "./arrivals.ts";
 export { limits as boundedLimits } from "./limits.ts";
 export { SchemaBoundError } from "./schemaCost.ts";
 export { boundedSchema, CheckBusyError, jsonProblem, schemaDefect, valueProblem, type Schema } from "./schemas.ts";

@@ -9,7 +9,7 @@ import { isIP } from "node:net";
 import type { LookupFunction } from "node:net";
 import { buildConnector, errors, Pool } from "undici";
 import type { Dispatcher } from "undici";
-import { processMemory } from "../bounded/index.ts";
+import { atEndOfTurn, iterated, later, processMemory, type Taken } from "../bounded/index.ts";
 import { checkedLookup, isNotPublic, isRefusedAddress, publicLookup } from "./addresses.ts";
 import { limits } from "./limits.ts";
 import { EgressError } from "./errors.ts";
@@ -41,8 +41,13 @@ export interface EgressResponse {
   body: ByteStream;
 }
 
-/** Bytes of an answer. Read once; `abort` closes the connection, and a reader that leaves early does the same. */
+/**
+ * Bytes of an answer, read once: by `now`, by `take`, or as an iterable. `abort` closes the connection, and a reader that leaves early does
+ * the same.
+ */
 export interface ByteStream extends AsyncIterable<Uint8Array> {
+  /** All pieces that have come, as `Arrivals.take`. Throws what the request failed with. */
+  take(wake: () => void): Taken<Uint8Array[]>;
   /**
    * All of it, where it has come to its end already: the usual short answer, which comes in one packet with its headers. It is read then.
    * Undefined where more may come or it has failed: then it is iterated.
@@ -168,7 +173,7 @@ class Exchange implements Dispatcher.DispatchHandler, ByteStream {
     // Its reader may never come back, so what it has not read is dropped here.
     this.#abandoned = true;
     this.#forget();
-    this.#controller?.abort(new errors.RequestAbortedError());
+    if (!this.#ended) this.#controller?.abort(new errors.RequestAbortedError());
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -229,10 +234,12 @@ class Exchange implements Dispatcher.DispatchHandler, ByteStream {
     this.#wakeUp();
   }
 
+  /** Not at once: undici is in the middle of its work here. */
   #wakeUp(): void {
     const wake = this.#wake;
+    if (wake === undefined) return;
     this.#wake = undefined;
-    wake?.();
+    atEndOfTurn(wake);
   }
 
   #forget(): void {
@@ -248,27 +255,39 @@ class Exchange implements Dispatcher.DispatchHandler, ByteStream {
     return pieces;
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, void> {
-    try {
-      for (;;) {
-        const chunks = this.#unread;
-        if (chunks.length > 0) {
-          this.#forget();
-          if (this.#controller?.paused) this.#controller.resume();
-          for (const chunk of chunks) yield chunk;
-        } else if (this.#ended) {
-          if (this.#failure) throw this.#failure;
-          return;
-        } else {
-          await new Promise<void>((wake) => {
-            this.#wake = wake;
-          });
-        }
-      }
-    } finally {
-      if (this.#ended) this.#forget();
-      else this.abort();
+  take(wake: () => void): Taken<Uint8Array[]> {
+    const pieces = this.#unread;
+    if (pieces.length > 0) {
+      this.#forget();
+      if (this.#controller?.paused) this.#controller.resume();
+      return pieces;
     }
+    if (!this.#ended) {
+      this.#wake = wake;
+      return later;
+    }
+    if (this.#failure) throw this.#failure;
+    return undefined;
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<Uint8Array, undefined> {
+    /** Pieces that were taken together, the last one first. */
+    let taken: Uint8Array[] = [];
+    return iterated({
+      take: (wake: () => void) => {
+        if (taken.length === 0) {
+          const pieces = this.take(wake);
+          if (pieces === undefined || pieces === later) return pieces;
+          taken = pieces.reverse();
+        }
+        return taken.pop();
+      },
+      leave: () => {
+        taken = [];
+        this.abort();
+        return undefined;
+      },
+    });
   }
 }
 

@@ -3,6 +3,7 @@
 //
 // What Lineshaft itself knows of a call travels beside what was asked as `hints`; an adapter translates them for its engine or leaves
 // them out. Hints never come from clients.
+import type { Arrivals } from "../bounded/index.ts";
 import { LineshaftError, type FailureDetail } from "../errors/index.ts";
 import type { Part, Proof, Received, Shape } from "./asked.ts";
 
@@ -147,7 +148,7 @@ export interface EngineAnswer {
   /** HTTP status of the engine, 200 when it accepted. */
   status: number;
   /** The stream. Throws EngineError when it is cut, cannot be read, or holds an error. */
-  chunks: AsyncIterable<EngineChunk>;
+  chunks: Arrivals<EngineChunk>;
   /** The whole answer of a call that does not stream, at once where it is here. Throws EngineError when it cannot be read. */
   whole(): EngineChunk | Promise<EngineChunk>;
   /** What was used, as far as known now. */

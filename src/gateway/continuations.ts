@@ -34,7 +34,7 @@ export class Continuations {
   isPossible(call: CallState, { attempt, first }: BegunStream, { continues = true }: ModelRoute): boolean {
     const { asked } = call.request;
     if (!continues || call.check || asked.kind !== "generate" || answersAsked(asked) !== 1) return false;
-    const shape = first.done ? undefined : first.value.wire.shape;
+    const shape = first?.wire.shape;
     if (shape === undefined || (shape === asked.shape && !goneOnWith.has(shape))) return false;
     return this.#steps.endpoints(call.request, attempt.model).length > 1;
   }

@@ -1,6 +1,7 @@
 // The beginning of an attempt: its request is sent to the endpoint where it was placed (to two, where the prompt is computed elsewhere),
 // and the first chunk of the answer is waited for, or all of an answer that does not stream. A whole answer that is streamed inside is
 // gathered here too: until its client has any of it, the call can go on to another endpoint.
+import { each, nextOf } from "../bounded/index.ts";
 import { autoMarked, continuedBody, EngineError, WholeAnswer } from "../engines/index.ts";
 import type { EngineAnswer, EngineChunk, EngineRequest, RegisteredEndpoint, Shape } from "../engines/index.ts";
 import { lateFirstToken } from "./firstToken.ts";
@@ -91,13 +92,11 @@ export async function gathered(call: CallState, begun: BegunStream): Promise<Beg
   try {
     const whole = new WholeAnswer(attempt.asked.shape === "completions" ? "completions" : "chat");
     const stream = new PaidStream(begun, call);
-    for (let step = await stream.next(); step; step = await stream.next()) {
-      if (!step.chunk) {
-        whole.addDeltas(step.end.deltas);
-        continue;
-      }
-      call.buffered.add("answers", whole.add(step.chunk), false);
-    }
+    await each(stream, (chunk) => {
+      if (stream.cut === undefined) call.buffered.add("answers", whole.add(chunk), false);
+      else whole.addDeltas(chunk.deltas);
+      return undefined;
+    });
     if (call.signal.aborted) throw whyAborted(call.signal);
     return { attempt, answer, streams: false, whole: whole.whole(), cut: stream.cut };
   } finally {
@@ -138,10 +137,9 @@ async function wholeOf(
 async function firstChunkOf(attempt: AttemptState, answer: EngineAnswer, signal: AbortSignal): Promise<Begun> {
   const listening = stoppedBy(signal, answer);
   try {
-    const iterator = answer.chunks[Symbol.asyncIterator]();
-    const first = await iterator.next();
+    const first = await nextOf(answer.chunks);
     if (signal.aborted) throw whyAborted(signal);
-    return { attempt, answer, streams: true, iterator, first };
+    return { attempt, answer, streams: true, first };
   } finally {
     listening();
   }

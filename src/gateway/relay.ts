@@ -8,6 +8,7 @@
 // A stream ends in one of four ways, and `end` is called exactly once for each: by itself, by failing, by the signal (its reason says
 // why), or because its reader stops. The engine's iterator is never closed from here: `end` cancels the attempt, and the cancelled engine
 // still says what it has used.
+import { iterated, later, type Paced, type Taken } from "../bounded/index.ts";
 import type { LineshaftError } from "../errors/index.ts";
 import type { AnswerDelta, EngineChunk, Usage, WireObject } from "../engines/index.ts";
 import { isBreak, joining, Passed } from "./continuing.ts";
@@ -18,8 +19,6 @@ import { ofEndpoint } from "./scheduling/faults.ts";
 import { clientGone, whyAborted } from "./refusals.ts";
 import type { BegunStream, CallState, Cut, EndedAttempt, Outcome } from "./state.ts";
 import type { AnswerChunk } from "./types.ts";
-
-type Step = IteratorResult<AnswerChunk, undefined>;
 
 /** How a stream ended. */
 interface StreamEnd {
@@ -56,9 +55,7 @@ interface Between {
   stop: AbortController;
 }
 
-const over: Step = { done: true, value: undefined };
-
-export class Relay implements AsyncIterableIterator<AnswerChunk, undefined> {
+export class Relay implements Paced<AnswerChunk> {
   readonly #call: CallState;
   readonly #served: Served;
   readonly #gatherer: OutputGatherer | undefined;
@@ -92,34 +89,59 @@ export class Relay implements AsyncIterableIterator<AnswerChunk, undefined> {
     if (call.signal.aborted) this.#onAbort();
   }
 
-  [Symbol.asyncIterator](): this {
-    return this;
+  [Symbol.asyncIterator](): AsyncIterator<AnswerChunk, undefined> {
+    return iterated(this);
   }
 
-  async next(): Promise<Step> {
-    while (!this.#over) {
-      try {
-        for (let step = await this.#stream.next(); step; step = await this.#stream.next()) {
-          if (step.end) return { done: false, value: this.#ending(step.end) };
-          const chunk = this.#passed(step.chunk);
-          if (chunk) return { done: false, value: chunk };
-        }
-        if (this.#call.check) await checkOutput(this.#call.check, this.#gatherer!.answers.values());
-        break;
-      } catch (error) {
-        await this.#broken(error);
+  take(wake: () => void): Taken<AnswerChunk> | Promise<Taken<AnswerChunk>> {
+    try {
+      while (!this.#over) {
+        const chunk = this.#stream.take(wake);
+        if (chunk === later) return later;
+        if (chunk instanceof Promise) return this.#takenLater(chunk, wake);
+        if (chunk === undefined) return this.#atEnd(wake);
+        const shown = this.#shown(chunk);
+        if (shown) return shown;
       }
+      return undefined;
+    } catch (error) {
+      return this.#goesOnOrThrows(error, wake);
     }
-    if (this.#over) return over;
-    this.#over = true;
-    const ended = await this.#finish("completed");
-    return this.#wantsUsage ? { done: false, value: this.#usageChunk(ended) } : over;
   }
 
-  async return(): Promise<Step> {
+  async leave(): Promise<void> {
     this.#over = true;
     await this.#finish("cancelled", clientGone());
-    return over;
+  }
+
+  /** What is taken where something has to be done before. */
+  async #takenLater(taking: Promise<Taken<EngineChunk>>, wake: () => void): Promise<Taken<AnswerChunk>> {
+    try {
+      const chunk = await taking;
+      if (chunk === later) return later;
+      if (chunk === undefined) return this.#atEnd(wake);
+      return this.#shown(chunk) ?? this.take(wake);
+    } catch (error) {
+      return this.#goesOnOrThrows(error, wake);
+    }
+  }
+
+  async #goesOnOrThrows(error: unknown, wake: () => void): Promise<Taken<AnswerChunk>> {
+    await this.#broken(error);
+    return this.take(wake);
+  }
+
+  /** The stream has ended by itself. Where the answer is not what it has to be, that is a failure like one of the stream. */
+  async #atEnd(wake: () => void): Promise<Taken<AnswerChunk>> {
+    try {
+      if (this.#call.check) await checkOutput(this.#call.check, this.#gatherer!.answers.values());
+    } catch (error) {
+      return this.#goesOnOrThrows(error, wake);
+    }
+    if (this.#over) return undefined;
+    this.#over = true;
+    const ended = await this.#finish("completed");
+    return this.#wantsUsage ? this.#usageChunk(ended) : undefined;
   }
 
   /** The stream has failed: another attempt goes on with the answer, or the call ends here and this throws. */
@@ -152,6 +174,11 @@ export class Relay implements AsyncIterableIterator<AnswerChunk, undefined> {
     this.#continued = { wire, join: joining(text.slice(text.trimEnd().length)) };
     if (this.#call.signal.aborted) this.#onAbort();
     return !this.#over;
+  }
+
+  /** What is taken of the stream as its reader is given it: the engine's chunk, or the end that we give the answer. */
+  #shown(chunk: EngineChunk): AnswerChunk | undefined {
+    return this.#stream.cut === undefined ? this.#passed(chunk) : this.#ending(chunk);
   }
 
   /** The chunk by which we end an answer. */

@@ -125,8 +125,8 @@ export interface BegunStream {
   attempt: AttemptState;
   answer: EngineAnswer;
   streams: true;
-  iterator: AsyncIterator<EngineChunk>;
-  first: IteratorResult<EngineChunk>;
+  /** Undefined where the stream ended without one. */
+  first: EngineChunk | undefined;
 }
 
 /** An attempt whose answer has begun: with its first chunk when it streams, with all of it when it does not. */

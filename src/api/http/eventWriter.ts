@@ -6,6 +6,7 @@
 // chunk, and the end, and everything where it has no socket yet because an answer before it on the connection is not over.
 import type { ServerResponse } from "node:http";
 import type { Writable } from "node:stream";
+import { atEndOfTurn } from "../../bounded/index.ts";
 import { drained } from "./drained.ts";
 
 export class EventWriter {
@@ -38,7 +39,7 @@ export class EventWriter {
     this.#waiting += event;
     if (!this.#scheduled) {
       this.#scheduled = true;
-      setImmediate(this.#flush);
+      atEndOfTurn(this.#flush);
     }
     return this.#blocked ? this.#drained(this.#blocked) : undefined;
   }

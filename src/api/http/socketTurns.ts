@@ -1,7 +1,7 @@
 // The turns of one WebSocket: a frame's body goes the way of every body, and its events leave as frames. A response that is not stored
 // (`store: false`) is kept in the connection alone, so that the next turn can go on from it; a turn that fails drops it.
 import type { IncomingHttpHeaders } from "node:http";
-import { nextTurn } from "../../bounded/index.ts";
+import { each, nextTurn } from "../../bounded/index.ts";
 import { assertAuthorised } from "../../governance/index.ts";
 import type { Principal } from "../../governance/types.ts";
 import { newId } from "../../store/index.ts";
@@ -106,10 +106,7 @@ export class SocketTurns {
         });
         facts = () => ({ ...answer.headers, ...answer.lastHeaders() });
         begins({ told, headers: facts });
-        for await (const chunk of answer.chunks) {
-          const waiting = send(framesOf(encode(chunk)));
-          if (waiting) await waiting;
-        }
+        await each(answer.chunks, (chunk) => send(framesOf(encode(chunk))));
       } else {
         const { organisation, project } = principal;
         assertAuthorised(principal, "call.create", { organisation, project });

@@ -1,7 +1,7 @@
 // The token path over node:http: a JSON body in, an answer or a stream of events out, in the shapes of the request's protocol. It stands
 // off the web framework, because it runs for every call and every token, and each layer would cost that often.
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { nextTurn, type JsonMembers } from "../../bounded/index.ts";
+import { each, nextTurn, type JsonMembers } from "../../bounded/index.ts";
 import { newId } from "../../store/index.ts";
 import { programOf } from "../../gateway/protocols/program.ts";
 import type { Protocol, ReceivedRequest, Told } from "../../gateway/protocols/types.ts";
@@ -150,10 +150,7 @@ async function sendEvents(
   if (first !== "") void writer.write(first);
   const encode = protocol.events(told);
   try {
-    for await (const chunk of chunks) {
-      const waiting = writer.write(encode(chunk));
-      if (waiting) await waiting;
-    }
+    await each(chunks, (chunk) => writer.write(encode(chunk)));
     // What is kept is there before the client reads the end, so that its next turn finds it.
     const kept = await keep?.();
     writer.end(lateHeaders(protocol, { ...lastHeaders(), ...kept }) + encode(undefined));

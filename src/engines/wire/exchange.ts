@@ -1,12 +1,12 @@
 // One attempt at an endpoint: a POST, then either a stream of events or one JSON answer, read exactly once. Every adapter whose engine is
 // spoken to over HTTP uses it; what differs (the wire format, credentials, hints, how to cancel) is passed in.
-import { nextTurn } from "../../bounded/index.ts";
+import { iterated, later, nextTurn, type Arrivals, type Taken } from "../../bounded/index.ts";
 import { credentialIn, type EgressResponse } from "../../egress/index.ts";
 import { limits } from "../limits.ts";
 import { send } from "../send.ts";
 import { encodeBody } from "./splice.ts";
 import type { SourceBody } from "./splice.ts";
-import { SseScanner } from "./sse.ts";
+import { ArrivingEvents } from "./events.ts";
 import type { Shape } from "../asked.ts";
 import { OutputProgress, type ProgressField } from "./progress.ts";
 import { EngineError } from "../types.ts";
@@ -90,7 +90,7 @@ function tellOnAbort(signal: AbortSignal, stop: () => Promise<void>): () => void
   return () => signal.removeEventListener("abort", onAbort);
 }
 
-class Exchange implements EngineAnswer {
+class Exchange implements EngineAnswer, Arrivals<EngineChunk> {
   readonly status = 200;
   readonly #response: EgressResponse;
   readonly #streams: boolean;
@@ -100,7 +100,7 @@ class Exchange implements EngineAnswer {
   readonly #body: Record<string, unknown>;
   readonly #receivedBytes: number | undefined;
   readonly #stop: (() => Promise<void>) | undefined;
-  readonly #chunks: AsyncGenerator<EngineChunk, void, void>;
+  readonly #events: ArrivingEvents;
   readonly #pulled: number | undefined;
   /** Undefined where the engine does not count while it streams. */
   readonly #progress: OutputProgress | undefined;
@@ -114,6 +114,19 @@ class Exchange implements EngineAnswer {
   readonly #reading: RefusalReading;
   #finished = false;
   #over = false;
+  /** Nothing more of the stream is read. */
+  #isRead = false;
+  /** Of its reader, and of a cancelled stream that is read to its end. */
+  #wake: (() => void) | undefined;
+  #wakeDrain: (() => void) | undefined;
+  readonly #onArrival = () => {
+    const wake = this.#wake;
+    const wakeDrain = this.#wakeDrain;
+    this.#wake = undefined;
+    this.#wakeDrain = undefined;
+    wake?.();
+    wakeDrain?.();
+  };
   /** The answer was read to the end that its engine gave it. */
   #whole = false;
   #cancelled: Promise<Usage | undefined> | undefined;
@@ -131,11 +144,11 @@ class Exchange implements EngineAnswer {
     this.#progress = progress && new OutputProgress(progress === "comments" ? undefined : progress);
     const pulled = options.pulledHeader === undefined ? undefined : response.headers[options.pulledHeader];
     this.#pulled = pulled === undefined ? undefined : Number(pulled);
-    this.#chunks = this.#read();
+    this.#events = new ArrivingEvents(response.body, progress === "comments");
   }
 
-  get chunks(): AsyncIterable<EngineChunk> {
-    return this.#chunks;
+  get chunks(): Arrivals<EngineChunk> {
+    return this;
   }
 
   whole(): EngineChunk | Promise<EngineChunk> {
@@ -191,11 +204,17 @@ class Exchange implements EngineAnswer {
     return this.usage();
   }
 
-  /** Reads on to the end. A reader may be reading too: the stream has one generator, and both may call its `next`. */
+  /** Reads on to the end. Its reader may be reading too, and then each of them has some of the chunks. */
   async #drain(): Promise<void> {
-    for (;;) {
-      const { done } = await this.#chunks.next();
-      if (done) return;
+    try {
+      for (;;) {
+        const chunk = this.#taken();
+        if (chunk === undefined) return;
+        if (chunk === later) await new Promise<void>((wake) => (this.#wakeDrain = wake));
+      }
+    } finally {
+      // Its reader waits for what was read here.
+      this.#onArrival();
     }
   }
 
@@ -204,45 +223,56 @@ class Exchange implements EngineAnswer {
     return { deltas: [], characters: 0, bytes: 0, reportsUsage: false, silent: true, wire };
   }
 
-  async *#read(): AsyncGenerator<EngineChunk, void, void> {
-    let passed = 0;
-    const texts: string[] = [];
-    /** Names of the events, in the places of their texts. */
-    const names: (string | undefined)[] = [];
-    // Comments keep their place among the events: what they count are the tokens up to the event that follows.
-    const arrive = (text: string, event?: string) => {
-      texts.push(text);
-      names.push(event);
-    };
-    const counts = this.#progress && ((text: string) => arrive(`:${text}`));
-    const scanner = new SseScanner(arrive, limits.eventBytes, counts);
+  [Symbol.asyncIterator](): AsyncIterator<EngineChunk, undefined> {
+    return iterated(this);
+  }
+
+  take(wake: () => void): Taken<EngineChunk> {
+    const chunk = this.#taken();
+    if (chunk === later) this.#wake = wake;
+    return chunk;
+  }
+
+  leave(): undefined {
+    if (!this.#isRead) this.#giveUp();
+  }
+
+  #taken(): Taken<EngineChunk> {
+    if (this.#isRead) return undefined;
     try {
-      for await (const piece of this.#response.body) {
-        scanner.push(piece);
-        if (texts.length === 0) continue;
-        const arrived = texts.splice(0);
-        const named = names.splice(0);
-        for (const [place, text] of arrived.entries()) {
-          if (text.startsWith(":")) {
-            this.#progress!.comment(text.slice(1));
-            // The event that follows says it too. Without one the engine is busy with what it sends later, a tool call for example.
-            if (arrived[place + 1]?.startsWith(":") ?? true) yield this.#silent;
-            continue;
-          }
-          // An engine that sends everything at once must not hold the event loop until all of it is passed on.
-          if (++passed % limits.eventsPerTurn === 0) await nextTurn();
-          if (text === "[DONE]") {
-            this.#finished = true;
-            continue;
-          }
-          yield this.#note(parseChunk(text, this.#reading), text, named[place]);
-        }
+      for (;;) {
+        const came = this.#events.next(this.#onArrival);
+        if (came === later) return later;
+        if (!came) break;
+        const { text, name } = this.#events;
+        if (this.#events.isComment) {
+          this.#progress!.comment(text);
+          // The event that follows says it too. Without one the engine is busy with what it sends later, a tool call for example.
+          if (this.#events.isAlone) return this.#silent;
+        } else if (text === "[DONE]") this.#finished = true;
+        else return this.#again(text, name) ?? this.#note(parseChunk(text, this.#reading), text, name);
       }
-      // An answer that was cancelled from here is not whole, even where some of its choices said that they ended.
-      this.#whole = this.#finished && !this.#over;
-    } finally {
-      this.#over = true;
+    } catch (error) {
+      this.#giveUp();
+      throw error;
     }
+    this.#endRead();
+    return undefined;
+  }
+
+  /** Reads no further, and closes the connection where the answer has not ended. */
+  #giveUp(): void {
+    this.#isRead = true;
+    this.#over = true;
+    this.#response.body.abort();
+  }
+
+  /** The stream has ended. Throws EngineError where its answer has not. */
+  #endRead(): void {
+    this.#isRead = true;
+    // An answer that was cancelled from here is not whole, even where some of its choices said that they ended.
+    this.#whole = this.#finished && !this.#over;
+    this.#over = true;
     if (!this.#finished && this.#cancelled === undefined)
       throw new EngineError({
         status: 502,
@@ -284,6 +314,18 @@ class Exchange implements EngineAnswer {
     if (!this.#wire.isAnswer(data)) throw invalidAnswer(`it is no answer of the API "${this.#wire.shape}"`);
     const chunk = this.#note(data, text);
     this.#whole = true;
+    return chunk;
+  }
+
+  /** A chunk that repeats another but for its text. Where the engine counts in its chunks, the count differs as well. */
+  #again(text: string, event: string | undefined): EngineChunk | undefined {
+    if (this.#progress?.isInChunks === true) return undefined;
+    const chunk = this.#wire.again?.(text, this.#state);
+    if (chunk === undefined) return undefined;
+    if (event !== undefined) chunk.eventName = event;
+    this.#progress?.passed(chunk);
+    this.#characters += chunk.characters;
+    this.#unreported += chunk.characters;
     return chunk;
   }
 

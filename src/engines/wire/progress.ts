@@ -51,6 +51,11 @@ export class OutputProgress {
     this.#field = field;
   }
 
+  /** The count stands in the chunks, which are read and changed by `takenFrom`. */
+  get isInChunks(): boolean {
+    return this.#field !== undefined;
+  }
+
   /** Output tokens by the engine's own count, of all answers together. */
   get reported(): number {
     return this.#reportedInAll;

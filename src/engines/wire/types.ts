@@ -23,6 +23,11 @@ export interface WireReader<State = unknown> {
    * passed on unchanged. Throws EngineError where the event says that the answer has failed.
    */
   read(data: Json, event: string | undefined, text: string | undefined, state: State): EngineChunk;
+  /**
+   * An event of a stream that differs in nothing but its text from one that was read before, without its JSON being parsed: it says nothing
+   * of usage or of an end. Undefined where it has to be parsed.
+   */
+  again?(text: string, state: State): EngineChunk | undefined;
   /** Whether the engine says with it how an answer ended (`answer`), or that nothing follows (`stream`). */
   ends(data: Json, event: string | undefined): "no" | "answer" | "stream";
   /** The usage so far, where the object says something of it. It is asked for before the object is read. */

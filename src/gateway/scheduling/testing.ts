@@ -26,6 +26,12 @@ export const usage: Usage = {
   source: "engine",
 };
 
+const noChunks: EngineAnswer["chunks"] = {
+  take: () => undefined,
+  leave: () => undefined,
+  [Symbol.asyncIterator]: async function* () {},
+};
+
 /** What the engine was asked, in order, over all engines of a test. */
 type Asked = string[];
 
@@ -85,7 +91,7 @@ export class PuppetEngine implements Engine, KvEngine {
       throw new EngineError({ status: 409, code: "kv_lost", message: "The state is gone.", retryable: true });
     return {
       status: 200,
-      chunks: (async function* () {})(),
+      chunks: noChunks,
       whole: async () => chunkOf("chat", { choices: [] }),
       usage: () => usage,
       timings: () => ({}),

@@ -62,6 +62,8 @@ export class MemoryLedger implements AttemptLedger {
     const held = this.held.get(attempt)!;
     for (;;) {
       const { covered, hold } = held;
+      // Of two asks under way the later one may ask for less than the first was given.
+      if (outputTokens <= covered) return { outputTokens: covered, cutBy: undefined };
       const cost = amountOf(hold, outputTokens) - amountOf(hold, covered);
       if (cost <= this.#left) {
         held.covered = outputTokens;

@@ -3,20 +3,26 @@ import type { CompletionShape } from "../../asked.ts";
 import type { EngineRequest } from "../../types.ts";
 import type { WireReader } from "../types.ts";
 import { chunkOf, saysEnd } from "./deltas.ts";
+import { RepeatedChunks } from "./repeated.ts";
 import { promptLength, usageOf } from "./usage.ts";
 
-const readerOf = (shape: CompletionShape): WireReader<undefined> => ({
+const readerOf = (shape: CompletionShape): WireReader<RepeatedChunks | undefined> => ({
   shape,
   promptCharacters: promptLength,
   isAnswer: (data) => Array.isArray(data["choices"]),
-  begin: () => undefined,
-  read: (data, _event, text) => chunkOf(shape, data, text),
+  begin: (streams) => (streams ? new RepeatedChunks(shape) : undefined),
+  read(data, _event, text, repeated) {
+    const chunk = chunkOf(shape, data, text);
+    if (text !== undefined) repeated?.learn(text, chunk);
+    return chunk;
+  },
+  again: (text, repeated) => repeated?.read(text),
   ends: (data) => (saysEnd(data) ? "answer" : "no"),
   usage: usageOf,
 });
 
 /** Readers of the two shapes, which differ in where a choice has its text. */
-export const completionReaders: Record<CompletionShape, WireReader<undefined>> = {
+export const completionReaders: Record<CompletionShape, WireReader<RepeatedChunks | undefined>> = {
   chat: readerOf("chat"),
   completions: readerOf("completions"),
 };
