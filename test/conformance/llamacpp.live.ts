@@ -292,6 +292,26 @@ describe("other starts of it", () => {
     await engine.close();
   });
 
+  test("calls that are more than the KV cache that the slots share all end, and can be tried again", async () => {
+    const cacheTokens = 512;
+    const more = ["--kv-unified", "--ctx-size", `${cacheTokens}`];
+    const { server, engine, facts } = await started(await smallModel(), more);
+    onTestFinished(() => server.stop());
+    expect(facts).toMatchObject({ contextTokens: cacheTokens, slots });
+    const busyError = { status: 429, code: "engine_busy", retryable: true };
+    const prompt = "word ".repeat(300);
+    const held = await engine.open(chat(`1 ${prompt}`, { max_tokens: 190, ignore_eos: true, stream: true }));
+    const iterator = held.chunks[Symbol.asyncIterator]();
+    await iterator.next();
+    await expect(engine.open(chat(`2 ${prompt}`, { max_tokens: 1 }))).rejects.toMatchObject(busyError);
+    const rest = async () => {
+      while (!(await iterator.next()).done);
+    };
+    await expect(rest()).rejects.toMatchObject(busyError);
+    const again = await engine.open(chat(`3 ${prompt}`, { max_tokens: 1 }));
+    expect((await again.whole()).deltas).toHaveLength(1);
+  });
+
   test("a wrong key is refused, and no error repeats it", async () => {
     const { server, facts } = await started(
       await smallModel(),

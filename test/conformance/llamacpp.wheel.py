@@ -20,6 +20,7 @@ parser.add_argument("--threads", type=int, required=True)
 parser.add_argument("--api-key")
 parser.add_argument("--chat-template-file", type=Path)
 parser.add_argument("--no-prefill-assistant", action="store_true")
+parser.add_argument("--kv-unified", action="store_true")
 parser.add_argument("--embeddings", action="store_true")
 parser.add_argument("--reranking", action="store_true")
 args = parser.parse_args()
@@ -33,6 +34,7 @@ params.n_ctx = args.ctx_size
 params.n_parallel = args.parallel
 params.cpuparams.n_threads = args.threads
 params.prefill_assistant = not args.no_prefill_assistant
+params.kv_unified = args.kv_unified
 params.embedding = args.embeddings or args.reranking
 if args.reranking:
     params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_RANK

@@ -130,6 +130,16 @@ describe("recorded calls", () => {
     });
   });
 
+  test.each([false, true])("a shared KV cache that is full can be tried again (stream: %s)", async (stream) => {
+    const { request } = recorded("chat", "a chat");
+    const { server, engine } = await running();
+    await engine.probe();
+    const full = { code: 500, message: "Context size has been exceeded.", type: "server_error" };
+    server.next({ fail: { status: 500, body: { error: full } } });
+    const error = { status: 429, code: "engine_busy", retryable: true };
+    await expect(engine.open({ ...request, body: { ...request.body, stream } })).rejects.toMatchObject(error);
+  });
+
   test.each<[Start, string, number]>([
     ["embeddings", "embeddings", 7],
     ["rerank", "rerank", 8],

@@ -10,7 +10,7 @@
 // on its model: a template that thinks refuses it in many versions. Servers since May 2026 have the field `continue_final_message`. Older
 // servers continue such a message by themselves and ignore the field, so the same request suits both. The template is asked for such a
 // prompt, and then the model for one token behind it, because some versions repeat in the answer what stood before it. The model is asked
-// for a stream, as every continued answer is: version b11549 repeats the beginning in a whole answer, and not in a stream.
+// for a stream, as every continued answer is: versions b11434 and b11549 repeat the beginning in a whole answer, and not in a stream.
 //
 // Its usage is that of one answer to one prompt, also where it gives several, so calls for several answers are refused. Where vectors of
 // another size are asked for, it sends its own without a word, so they are refused too.

@@ -130,6 +130,12 @@ const tooLong = /context (length|window|size)|(longer|larger) than the .{0,40}co
 /** How llama.cpp's server says it of an embedding's input that is longer than its physical batch, with status 500. */
 const tooLarge = /^input .{0,30}is too large to process/;
 
+/**
+ * How llama.cpp's server ends all calls under way, with status 500, when they are more together than the KV cache that its slots share. They
+ * share one where it was started without a number of slots, or with `--kv-unified`; `/props` does not say so.
+ */
+const sharedFull = /^Context size has been exceeded/;
+
 /** An engine's refusal as our error: whose fault it is, and whether another try may do better. */
 export function refusalOf(status: number, text: string, retryAfter: number | undefined): EngineError {
   const detail = errorDetail(text);
@@ -166,6 +172,14 @@ export function refusalOf(status: number, text: string, retryAfter: number | und
       hint: detail.hint ?? "Try again a little later.",
       retryable: true,
       ...(retryAfter !== undefined && { retryAfterSeconds: retryAfter }),
+    });
+  if (sharedFull.test(detail.message ?? ""))
+    return new EngineError({
+      status: 429,
+      code: "engine_busy",
+      message: "The KV cache that the engine's slots share is full.",
+      hint: "Try again later. A llama.cpp server started with --no-kv-unified, or with a larger --ctx-size, has room for every slot.",
+      retryable: true,
     });
   const isTooLarge = tooLarge.test(detail.message ?? "");
   if (status >= 500 && !isTooLarge)
