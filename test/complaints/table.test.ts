@@ -10,6 +10,10 @@ describe.each(complaints)("$from: $what", ({ tests, because }) => {
     expect(tests.length === 0).toBe(because !== undefined);
     for (const [file, title] of tests) {
       expect(existsSync(join(root, file)), file).toBe(true);
+      expect(
+        title,
+        "name a title as far as its first placeholder: it is compared with what stands in its place",
+      ).not.toMatch(/%[sdifjo#]|\$\{/);
       const text = readFileSync(join(root, file), "utf8");
       const begins = ['"', "`"].some(
         (quote) => text.includes(`(${quote}${title}`) || text.includes(`\n    ${quote}${title}`),

@@ -88,6 +88,10 @@ export async function cancelled(api: BatchApi, asked: Questioned): Promise<Batch
   });
 }
 
+/** OpenAI's moments are whole seconds. */
+const momentOf = ({ times }: Batch, name: string): number | null =>
+  times[name] === undefined ? null : Math.floor(times[name]);
+
 const shown = (of: Batch): Json => ({
   id: of.id,
   object: "batch",
@@ -99,14 +103,14 @@ const shown = (of: Batch): Json => ({
   output_file_id: of.outputFile ?? null,
   error_file_id: of.errorFile ?? null,
   created_at: secondsOf(of.createdAt),
-  in_progress_at: of.times["in_progress_at"] ?? null,
+  in_progress_at: momentOf(of, "in_progress_at"),
   expires_at: secondsOf(of.expiresAt),
-  finalizing_at: of.times["finalizing_at"] ?? null,
-  completed_at: of.times["completed_at"] ?? null,
-  failed_at: of.times["failed_at"] ?? null,
-  expired_at: of.times["expired_at"] ?? null,
-  cancelling_at: of.times["cancelling_at"] ?? null,
-  cancelled_at: of.times["cancelled_at"] ?? null,
+  finalizing_at: momentOf(of, "finalizing_at"),
+  completed_at: momentOf(of, "completed_at"),
+  failed_at: momentOf(of, "failed_at"),
+  expired_at: momentOf(of, "expired_at"),
+  cancelling_at: momentOf(of, "cancelling_at"),
+  cancelled_at: momentOf(of, "cancelled_at"),
   request_counts: { total: of.total, completed: of.completed, failed: of.failed },
   metadata: of.metadata ?? null,
 });
@@ -121,6 +125,6 @@ const batchNotFound = (id: string): LineshaftError =>
 export const tooManyBatches = (): LineshaftError =>
   new LineshaftError({
     code: "too_many_batches",
-    message: `A project has at most ${limits.openBatchesMost} batches under way. Wait until one has ended.`,
+    message: `A project has at most ${limits.openBatchesMost} batches under way.`,
     hint: "Wait until one has ended, or cancel one.",
   });

@@ -83,7 +83,8 @@ test("messages are served at batch prices, and each request has its result", asy
   expect(Date.parse(made["expires_at"]) - Date.parse(made["created_at"])).toBe(limits.batchWindowMs);
   const done = await ended(at, made["id"]);
   expect(done["request_counts"]).toEqual({ processing: 0, succeeded: 2, errored: 2, canceled: 0, expired: 0 });
-  expect(Date.parse(done["ended_at"])).toBeGreaterThanOrEqual(Math.floor(Date.parse(made["created_at"]) / 1000) * 1000);
+  // A client that subtracts one from the other gets no negative time.
+  expect(Date.parse(done["ended_at"])).toBeGreaterThanOrEqual(Date.parse(made["created_at"]));
   const results = await resultsOf(at, done);
   expect(results.map(({ custom_id }) => custom_id)).toEqual(["a", "b", "stream", "model"]);
   expect(results[0]!["result"]).toMatchObject({
@@ -101,6 +102,19 @@ test("messages are served at batch prices, and each request has its result", asy
     ["messages", "refused"],
   ]);
   expect(settlements.map(({ amount_nano }) => amount_nano)).toEqual([18n, 18n]);
+});
+
+test("moments have their milliseconds, so a batch does not end before it was made", async () => {
+  await using at = await testGateway();
+  const { id, created_at: madeAt } = await created(at, [request("a")]);
+  // A batch of messages begins in the transaction that makes it.
+  const { rows: found } = await at.db.query<{ times: Record<string, number> }>(
+    "select times from batches where id = $1",
+    [id],
+  );
+  expect(Math.round(1_000 * found[0]!.times["in_progress_at"]!)).toBe(Date.parse(madeAt));
+  const { ended_at: done } = await ended(at, id);
+  expect(Date.parse(done)).toBeGreaterThanOrEqual(Date.parse(madeAt));
 });
 
 test("the address of results is a path, so no header of a request can point a client with its key at another host", async () => {

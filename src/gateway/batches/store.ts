@@ -254,4 +254,4 @@ export class BatchStore {
 const ended = "('failed', 'completed', 'expired', 'cancelled')";
 
 /** SQL of one moment of `times`. `name` is one of ours. */
-const moment = (name: string): string => `jsonb_build_object('${name}', floor(extract(epoch from now()))::bigint)`;
+const moment = (name: string): string => `jsonb_build_object('${name}', trunc(extract(epoch from now()), 3))`;

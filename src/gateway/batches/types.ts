@@ -27,7 +27,7 @@ export interface Batch extends Owner {
   /** Those that were not served included. */
   failed: number;
   unserved: number;
-  /** Seconds since 1970, by the name of the member that says them. */
+  /** Seconds since 1970 with their milliseconds, by the name of the member that says them. */
   times: Readonly<Record<string, number>>;
   problems: readonly BatchProblem[];
   outputKeptSeconds: number;

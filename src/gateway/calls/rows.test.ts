@@ -99,6 +99,11 @@ test("what is recorded is read back as it was, absent fields included", async ()
     attempts: [attempt, bareAttempt].map((one) => JSON.stringify(attemptToRow(one))),
     calls: [call, bare].map((one) => JSON.stringify(callToRow(one))),
   };
+  await db.query(
+    `insert into batches (project, id, organisation, endpoint, input_file, status, expires_at)
+     values ($1, 'batch_1', 'org', 'x', 'x', 'in_progress', now())`,
+    [call.project],
+  );
   await callRecords.post(db, rows);
   await callRecords.post(db, rows);
   expect(await callsBeginning(db, ["org", null], "call_", { limit: 5 })).toEqual([call, bare]);
@@ -108,6 +113,10 @@ test("what is recorded is read back as it was, absent fields included", async ()
   const further = { ...call, id: "call_3", priceNano: 5n };
   await callRecords.post(db, { attempts: [], calls: [further, bare].map((one) => JSON.stringify(callToRow(one))) });
   expect(await priceOf()).toBe(call.priceNano + 5n);
+  // The price of a batch goes with it, and a call that is posted later brings none back.
+  await db.query("delete from batches");
+  await callRecords.post(db, { attempts: [], calls: [JSON.stringify(callToRow({ ...call, id: "call_4" }))] });
+  expect(await priceOf()).toBe(0n);
   expect(await attemptsOfCall(db, "call_1")).toEqual([attempt]);
   expect(await attemptsOfCall(db, "call_2")).toEqual([bareAttempt]);
 });

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { LineshaftError } from "../../../errors/index.ts";
 import type { AnswerDelta, RegisteredEndpoint, Shape, Usage } from "../../../engines/index.ts";
 import type { ModelCall } from "../../modelCall.ts";
-import { routeOf } from "../registry.ts";
+import { protocolOf, routeOf } from "../registry.ts";
 import type { Told } from "../types.ts";
 import { gemini } from "./index.ts";
 
@@ -302,4 +302,15 @@ test.each([
     details: [{ reason: code }, {}, { retryDelay: "2s" }],
   });
   expect(gemini.error(failure, "stream")).toBe(`data: ${JSON.stringify({ error })}\n\n`);
+});
+
+test("its list of models is told at /v1/models too, to a client whose key is in Google's header", () => {
+  const google = { "x-goog-api-key": "key" };
+  for (const path of ["/v1/models", "/v1/models/m"]) {
+    expect(routeOf("GET", path, google)).toMatchObject({ protocol: gemini, question: { action: "models.read" } });
+    expect(routeOf("GET", path)!.protocol.name).toBe("chat");
+    expect(routeOf("GET", path, { "anthropic-version": "2023-06-01" })!.protocol.name).toBe("messages");
+  }
+  // What is not served has its errors in Google's shape.
+  expect(protocolOf("/v1/cachedContents", google)).toBe(gemini);
 });

@@ -10,13 +10,17 @@ import { geminiErrorBody, geminiStatus } from "./errors.ts";
 import { geminiModels } from "./models.ts";
 import { geminiBody, spelled } from "./schema.ts";
 
-/** Paths of the models: Google's SDKs use one or the other, and its newest ones both. Lists are told at one, because `/v1/models` is OpenAI's. */
+/**
+ * Paths of the models: Google's SDKs use one or the other, and its newest ones both. `GET /v1/models` is also OpenAI's and Anthropic's: the
+ * header of Google's clients tells it apart.
+ */
 export const roots = ["/v1beta/models", "/v1/models"] as const;
 
 export const gemini: Protocol = {
   name: "gemini",
   shape: "gemini",
   root: "/v1beta/",
+  saidBy: "x-goog-api-key",
   keyIn: { header: "x-goog-api-key", query: "key" },
   calls: roots.flatMap((root): CallRoute[] => [
     { method: "POST", path: `${root}/{model}:generateContent` },
@@ -29,8 +33,10 @@ export const gemini: Protocol = {
       action: "models.read",
       answer: countTokens,
     })),
-    { method: "GET", path: "/v1beta/models", action: "models.read", answer: geminiModels },
-    { method: "GET", path: "/v1beta/models/{model}", action: "models.read", answer: geminiModels },
+    ...roots.flatMap((root): Question[] => [
+      { method: "GET", path: root, action: "models.read", answer: geminiModels },
+      { method: "GET", path: `${root}/{model}`, action: "models.read", answer: geminiModels },
+    ]),
   ],
   requestIdHeader: "x-request-id",
   streamType: "text/event-stream; charset=utf-8",

@@ -1,4 +1,5 @@
-// GET /v1beta/models and /v1beta/models/NAME in Google's shape, where a model's name begins with `models/`.
+// GET /v1beta/models and /v1beta/models/NAME, and the same below /v1 for a client with Google's header, in Google's shape,
+// where a model's name begins with `models/`.
 import { kindOf, type RegisteredEndpoint } from "../../../engines/index.ts";
 import { modelInPath, pageOfModels } from "../models.ts";
 import type { Questioned, Reply } from "../types.ts";

@@ -523,3 +523,11 @@ describe("at the edge", () => {
     expect(error.message.startsWith(`prompt is too long: ${expected}`)).toBe(true);
   });
 });
+
+test("a field that is missing is named in the words that its clients know", () => {
+  const message = expect.stringMatching(/^max_tokens: Field required\./);
+  const body = { model: "m", messages: [{ role: "user", content: "hi" }] };
+  expect(() => decodeAs(messages, body)).toThrow(
+    expect.objectContaining({ code: "missing_required_parameter", param: "max_tokens", message }),
+  );
+});

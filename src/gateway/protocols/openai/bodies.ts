@@ -58,9 +58,11 @@ function refusal(first: z.core.$ZodIssue): LineshaftError {
   const param = issue.path
     .map((part, place) => (typeof part === "number" ? `[${part}]` : (place ? "." : "") + String(part)))
     .join("");
+  const isMissing = issue.message.includes("received undefined");
+  const message = isMissing ? "Field required." : issue.message;
   return new LineshaftError({
-    code: issue.message.includes("received undefined") ? "missing_required_parameter" : "invalid_value",
-    message: param ? `${param}: ${issue.message}` : issue.message,
+    code: isMissing ? "missing_required_parameter" : "invalid_value",
+    message: param ? `${param}: ${message}` : message,
     param: param || undefined,
     hint: "The fields of this request are described in /api/docs.",
   });
