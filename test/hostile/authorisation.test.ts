@@ -5,7 +5,8 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { chatCall } from "../../src/gateway/index.ts";
 import { routeActions } from "../../src/gateway/protocols/registry.ts";
 import { everyRoute } from "../../src/api/testing/everyRoute.ts";
-import { everybody, table, type Five } from "./authorisation/table.ts";
+import { everybody, type Five } from "./authorisation/row.ts";
+import { table } from "./authorisation/table.ts";
 import { authorisationWorld, callers, type Caller, type World } from "./authorisation/world.ts";
 
 /** Lineshaft's own code: Google's errors have a status as their code, and name ours as the reason. */
