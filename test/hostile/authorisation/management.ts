@@ -1,5 +1,8 @@
 // What every route of the management API, of metrics and of health answers to every kind of caller.
-import { everybody, type Row } from "./row.ts";
+import { everybody, ofAll, type Five, type Row } from "./row.ts";
+
+/** What only owners of the organisation may do. */
+const ownersOnly: Five = ["200", "403 owner_only", "200", "403 owner_only", "200"];
 
 export const management: Row[] = [
   {
@@ -33,7 +36,7 @@ export const management: Row[] = [
       model: "scripted",
       price: { currency: "USD", input_nano_per_million: "1", output_nano_per_million: "1" },
     }),
-    answers: ["200", "403 owner_only", "200", "403 owner_only", "200"],
+    answers: ownersOnly,
   },
   {
     route: "DELETE /api/engines/{name}",
@@ -59,7 +62,7 @@ export const management: Row[] = [
       input_nano_per_million: "1",
       output_nano_per_million: "1",
     }),
-    answers: ["200", "403 owner_only", "200", "403 owner_only", "200"],
+    answers: ownersOnly,
   },
   {
     route: "POST /api/prices/explain",
@@ -68,12 +71,12 @@ export const management: Row[] = [
   },
   {
     route: "GET /api/prices/unknown",
-    answers: ["200", "200", "200", "200", "200"],
+    answers: ofAll("200"),
   },
   {
     route: "PUT /api/prices/unknown",
     body: () => ({ rule: "refuse" }),
-    answers: ["200", "403 owner_only", "200", "403 owner_only", "200"],
+    answers: ownersOnly,
   },
   {
     route: "GET /api/keys",
@@ -83,14 +86,14 @@ export const management: Row[] = [
   {
     route: "POST /api/keys",
     body: () => ({ name: "made" }),
-    answers: ["200", "403 owner_only", "200", "403 owner_only", "200"],
+    answers: ownersOnly,
   },
   {
     route: "DELETE /api/keys/{id}",
     path: (world) => `/api/keys/${world.ids.key}`,
     answers: ["200", "403 owner_only", "200", "403 owner_only", "404 not_found"],
   },
-  { route: "DELETE /api/kv-cache", answers: ["200", "403 owner_only", "200", "403 owner_only", "200"] },
+  { route: "DELETE /api/kv-cache", answers: ownersOnly },
   {
     route: "GET /api/budgets",
     shows: () => "agt_ours",
@@ -137,7 +140,7 @@ export const management: Row[] = [
   {
     route: "PUT /api/routes",
     body: (caller) => ({ model: `routed-${caller}`, serves: "scripted" }),
-    answers: ["200", "403 owner_only", "200", "403 owner_only", "200"],
+    answers: ownersOnly,
   },
   {
     route: "DELETE /api/routes/{model}",
@@ -166,13 +169,13 @@ export const management: Row[] = [
     shows: () => '"calls":1,',
     answers: ["200 shows it", "200 shows it", "200 shows it", "200", "200"],
   },
-  { route: "GET /api/proofs", answers: ["200", "403 owner_only", "200", "403 owner_only", "200"] },
+  { route: "GET /api/proofs", answers: ownersOnly },
   {
     route: "POST /api/proofs",
     body: () => ({ kind: "incremental" }),
-    answers: ["200", "403 owner_only", "200", "403 owner_only", "200"],
+    answers: ownersOnly,
   },
-  { route: "GET /api/events", answers: ["200", "200", "200", "200", "200"] },
+  { route: "GET /api/events", answers: ofAll("200") },
   {
     route: "GET /api/search",
     path: () => "/api/search?q=inspector",
@@ -182,7 +185,7 @@ export const management: Row[] = [
   {
     route: "GET /api/scheduler",
     shows: () => '"endpoint":"scripted"',
-    answers: ["200 shows it", "200 shows it", "200 shows it", "200 shows it", "200 shows it"],
+    answers: ofAll("200 shows it"),
   },
   { route: "GET /api/agents", shows: () => "agt_ours", answers: ["200 shows it", "200 shows it", "200", "200", "200"] },
   {
@@ -190,7 +193,7 @@ export const management: Row[] = [
     body: (caller) => ({
       manifest: { kind: "Agent", name: `of-${caller.toLowerCase()}`, instructions: "Look." },
     }),
-    answers: ["200", "403 owner_only", "200", "403 owner_only", "200"],
+    answers: ownersOnly,
   },
   {
     route: "GET /api/agents/{name}",
@@ -222,7 +225,7 @@ export const management: Row[] = [
     path: () => "/api/runs/run_ours/stop",
     answers: ["200", "200", "404 not_found", "404 not_found", "404 not_found"],
   },
-  { route: "GET /api/schemas/agent.json", answers: ["200", "200", "200", "200", "200"] },
+  { route: "GET /api/schemas/agent.json", answers: ofAll("200") },
   {
     route: "GET /api/secrets",
     shows: () => '"name":"ours"',
@@ -233,7 +236,7 @@ export const management: Row[] = [
     route: "PUT /api/secrets/{name}",
     path: () => "/api/secrets/set",
     body: () => ({ value: "long-enough-for-a-secret", hosts: ["example.org"] }),
-    answers: ["200", "403 owner_only", "200", "403 owner_only", "200"],
+    answers: ownersOnly,
   },
   {
     route: "DELETE /api/secrets/{name}",
@@ -244,42 +247,36 @@ export const management: Row[] = [
   {
     route: "POST /api/maintenance/resume",
     body: () => ({}),
-    answers: ["200", "403 owner_only", "200", "403 owner_only", "200"],
+    answers: ownersOnly,
   },
-  { route: "POST /api/maintenance/rebuild", answers: ["200", "403 owner_only", "200", "403 owner_only", "200"] },
+  { route: "POST /api/maintenance/rebuild", answers: ownersOnly },
   {
     route: "GET /api/deployments",
     shows: () => '"name":"small"',
-    answers: ["200 shows it", "200 shows it", "200 shows it", "200 shows it", "200 shows it"],
+    answers: ofAll("200 shows it"),
   },
   {
     route: "GET /api/deployments/{name}",
     path: () => "/api/deployments/small",
-    answers: ["200", "200", "200", "200", "200"],
+    answers: ofAll("200"),
   },
   {
     route: "PUT /api/deployments/{name}",
     path: () => "/api/deployments/small",
     body: () => ({ manifest: { kind: "Deployment", name: "small", model: "m" } }),
-    answers: ["200", "403 owner_only", "200", "403 owner_only", "200"],
+    answers: ownersOnly,
   },
   {
     route: "DELETE /api/deployments/{name}",
     path: () => "/api/deployments/small",
-    answers: ["200", "403 owner_only", "200", "403 owner_only", "200"],
+    answers: ownersOnly,
   },
   { route: "GET /api/openapi.json", answers: everybody },
   { route: "GET /api/docs", answers: everybody },
   {
     route: "GET /api/none",
-    answers: [
-      "404 route_not_found",
-      "404 route_not_found",
-      "404 route_not_found",
-      "404 route_not_found",
-      "404 route_not_found",
-    ],
+    answers: ofAll("404 route_not_found"),
   },
-  { route: "GET /metrics", answers: ["200", "403 owner_only", "200", "403 owner_only", "200"] },
+  { route: "GET /metrics", answers: ownersOnly },
   { route: "GET /healthz", answers: everybody },
 ];
