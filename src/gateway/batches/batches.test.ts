@@ -107,6 +107,33 @@ test("a file is uploaded, read, listed and deleted by its project alone, and lie
   await expect(client.files.delete(made.id)).rejects.toMatchObject({ status: 404 });
 });
 
+test("a file is kept from the moment of its creation, however long its upload takes", async () => {
+  await using at = await testGateway();
+  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+  const writer = writable.getWriter();
+  const write = (text: string) => writer.write(Buffer.from(text));
+  const field = (name: string, value: string) =>
+    `--b\r\ncontent-disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`;
+  const answer = fetch(testUrl(at), {
+    method: "POST",
+    headers: { authorization: `Bearer ${at.key}`, "content-type": "multipart/form-data; boundary=b" },
+    body: readable,
+    duplex: "half",
+  } as RequestInit);
+  await write(field("purpose", "batch") + field("expires_after[anchor]", "created_at"));
+  await write(field("expires_after[seconds]", "3600"));
+  await write('--b\r\ncontent-disposition: form-data; name="file"; filename="a.jsonl"\r\n\r\n{}');
+  const begun = await vi.waitFor(async () => {
+    const { rows } = await at.db.query("update files set created_at = created_at - interval '1 minute' returning id");
+    expect(rows).toHaveLength(1);
+    return rows[0]!["id"];
+  });
+  await write("\r\n--b--\r\n");
+  await writer.close();
+  const made = (await (await answer).json()) as { id: string; created_at: number; expires_at: number };
+  expect(made).toMatchObject({ id: begun, expires_at: made.created_at + 3_600 });
+});
+
 test.each<[string, () => RequestInit, number, string]>([
   ["no form", () => ({ body: "{}", headers: { "content-type": "application/json" } }), 400, "form_invalid"],
   [

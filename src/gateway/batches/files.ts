@@ -179,11 +179,11 @@ export class FileWriter {
     }
   }
 
-  /** `keptSeconds` is bounded by what the project keeps. Throws LineshaftError `files_full`. */
+  /** `keptSeconds`, from its creation on, is bounded by what the project keeps. Throws LineshaftError `files_full`. */
   async complete({ purpose, keptSeconds }: { purpose: string; keptSeconds: number }): Promise<StoredFile> {
     await this.#flush();
     const { rows } = await this.#client.query<FileRow>(
-      `update files set purpose = $3, complete = true, expires_at = now() + make_interval(secs => least($4, coalesce(
+      `update files set purpose = $3, complete = true, expires_at = created_at + make_interval(secs => least($4, coalesce(
           (select greatest(s.retention_days, 1) * 86400.0 from response_settings s where s.project = $1), $4)))
         where project = $1 and id = $2 returning ${columns}`,
       [this.#project, this.id, purpose, keptSeconds],
