@@ -94,6 +94,11 @@ test("what is recorded is read back as it was, absent fields included", async ()
     cachedByTier: undefined,
     claimed: undefined,
   };
+  // Only a batch that is still there has a price.
+  await db.query(
+    `insert into batches (project, id, organisation, endpoint, input_file, status, expires_at)
+     values ('prj', 'batch_1', 'org', '/v1/chat/completions', 'file_1', 'in_progress', now())`,
+  );
   // As the spool brings them, and twice: a batch may be posted again.
   const rows = {
     attempts: [attempt, bareAttempt].map((one) => JSON.stringify(attemptToRow(one))),
