@@ -351,6 +351,8 @@ describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM 
     expect(await findings(page)).toEqual([]);
     await row.getByRole("button", { name: /^Remove the limit of project/ }).click();
     await dialog.getByRole("button", { name: "Remove" }).click();
+    // Until the dialog has closed, it hides the page behind it from roles.
+    await dialog.waitFor({ state: "detached" });
     await row.waitFor({ state: "detached" });
     expect(visitor.complaints).toEqual([]);
   });

@@ -73,6 +73,8 @@ describe.skipIf(chromiumPath === undefined)("batches, in Chromium (CHROMIUM name
     await dialog.getByText("The batch has ended: it is completed.").waitFor();
     await dialog.getByRole("button", { name: "Cancel the batch" }).click();
     await page.locator(".page-title").getByText("cancelling").first().waitFor();
+    // Until the dialog has closed, it hides the page behind it from roles.
+    await dialog.waitFor({ state: "detached" });
     await page.getByRole("button", { name: "Cancel the batch" }).waitFor({ state: "detached" });
     running!.status = "in_progress";
     expect(visitor.complaints).toEqual([]);

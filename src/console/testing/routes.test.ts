@@ -136,6 +136,8 @@ describe.skipIf(chromiumPath === undefined)("routes, in Chromium (CHROMIUM names
     });
     await page.getByRole("button", { name: "Remove the route of fast" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Remove" }).click();
+    // Until the dialog has closed, it hides the page behind it from roles.
+    await page.getByRole("dialog").waitFor({ state: "detached" });
     await page.getByRole("row").filter({ hasText: "fast" }).waitFor({ state: "detached" });
     expect(visitor.complaints).toEqual([]);
   });

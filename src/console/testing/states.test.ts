@@ -232,6 +232,8 @@ describe.skipIf(chromiumPath === undefined)("states of the console, in Chromium 
       await page.getByRole("button", { name: /^Remove the limit of project .* on tokens a minute$/ }).click();
       await dialog.getByText("Budgets still hold").waitFor();
       await dialog.getByRole("button", { name: "Remove" }).click();
+      // Until the dialog has closed, it hides the page behind it from roles.
+      await dialog.waitFor({ state: "detached" });
       await row("1.2k tokens a minute").waitFor({ state: "detached" });
       expect(visitor.complaints).toEqual([]);
     });
