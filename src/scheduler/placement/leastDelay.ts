@@ -35,13 +35,13 @@ interface Parts {
   evictedMs: number;
 }
 
+/** A little more than the slack, so that what lies there is no equal. */
+const beyondSlack = 1.001;
+
 /**
  * The least-delay rule, the default of every deployment. Costs are milliseconds of waiting for first tokens, summed over all calls; the
  * terms of a choice are the parts of the chosen candidate's cost.
  */
-/** A little more than the slack, so that what lies there is no equal. */
-const beyondSlack = 1.001;
-
 export function leastDelay(): Policy {
   const scratch = new Costs();
   const traffic = new Traffic();
