@@ -8,6 +8,7 @@ import { LineshaftError } from "../errors/index.ts";
 import { newId } from "../store/index.ts";
 import { asLineshaftError, storageFull } from "../gateway/errors.ts";
 import { openAiErrorBody } from "../gateway/protocols/openai/errors.ts";
+import { notServed } from "./http/notServed.ts";
 import { authenticate } from "./http/authenticate.ts";
 import type { BodyBudget } from "./http/bodies.ts";
 import { explained, apiErrorBody, retryHeaders } from "./http/respond.ts";
@@ -83,11 +84,7 @@ export function createApi(dependencies: ApiDependencies, bodies: BodyBudget): Op
   routes.serveOn(app);
 
   app.notFound((c) => {
-    throw new LineshaftError({
-      code: "route_not_found",
-      message: `There is no ${c.req.method} ${c.req.path} here.`,
-      hint: "What there is stands in /api/docs.",
-    });
+    throw notServed(c.req.method, c.req.path, "What there is stands in /api/docs.");
   });
   app.onError((error, c) => {
     const failure = isHttpException(error)

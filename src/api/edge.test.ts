@@ -98,3 +98,39 @@ test("errors of Anthropic's clients name their request, on paths that do not exi
   const other = await fetch(`${at.address}/v1/unknown/path`, { headers: { authorization: `Bearer ${at.key}` } });
   expect(await other.json()).toMatchObject({ error: { code: "route_not_found", type: "not_found_error" } });
 });
+
+test.each([
+  ["POST", "/chat/completions", "POST /v1/chat/completions"],
+  ["POST", "/v1/v1/chat/completions", "POST /v1/chat/completions"],
+  ["POST", "//v1/chat/completions", "POST /v1/chat/completions"],
+  ["POST", "/v1/chat/completions/", "POST /v1/chat/completions"],
+  ["GET", "/v1/chat/completions", "POST /v1/chat/completions"],
+  ["POST", "/openai/deployments/scripted/chat/completions", "POST /v1/chat/completions"],
+  ["POST", "/v1/messages/v1/messages", "POST /v1/messages"],
+  ["GET", "/models", "GET /v1/models"],
+  ["POST", "/v1/images/generations", undefined],
+  ["GET", "/nothing", undefined],
+  ["GET", `/${"v1/".repeat(1_000)}models`, undefined],
+])("%s %s is not served, and the error names the request that was meant", async (method, path, meant) => {
+  await using at = await testGateway();
+  const headers = { authorization: `Bearer ${at.key}` };
+  const answer = await fetch(at.address + path, { method, headers, ...(method === "POST" && { body: "{}" }) });
+  const { error } = (await answer.json()) as { error: { code: string; message: string } };
+  expect([answer.status, error.code]).toEqual([404, "route_not_found"]);
+  if (meant === undefined) expect(error.message).not.toContain("Did you mean");
+  else expect(error.message).toContain(`Did you mean ${meant}?`);
+});
+
+test("the scheme of a key is read in any letters, and a header without it is told so", async () => {
+  await using at = await testGateway();
+  const models = async (authorization: string) => {
+    const answer = await fetch(`${at.address}/v1/models`, { headers: { authorization } });
+    const { error } = (await answer.json()) as { error?: { message: string } };
+    return [answer.status, error?.message.split(".")[0]];
+  };
+  for (const scheme of ["Bearer", "bearer", "BEARER"])
+    expect(await models(`${scheme} ${at.key}`)).toEqual([200, undefined]);
+  const noKey = [401, "The authorization header does not begin with `Bearer `, so it names no key"];
+  expect(await models(at.key)).toEqual(noKey);
+  expect(await models(`Basic ${Buffer.from(`x:${at.key}`).toString("base64")}`)).toEqual(noKey);
+});

@@ -231,10 +231,18 @@ export function bodyEncoded(encoding: string): LineshaftError {
   });
 }
 
-export function unauthenticated(given: boolean): LineshaftError {
+/** What is wrong with the key of a request. */
+const keyFaults = {
+  none: "No key was given.",
+  "no bearer": "The authorization header does not begin with `Bearer `, so it names no key.",
+  unknown: "The key is not known, or was revoked.",
+};
+
+/** 401, by what is wrong with the key. */
+export function unauthenticated(fault: keyof typeof keyFaults): LineshaftError {
   return new LineshaftError({
     code: "invalid_api_key",
-    message: given ? "The key is not known, or was revoked." : "No key was given.",
+    message: keyFaults[fault],
     hint: "Send `authorization: Bearer KEY`; the first key is in LINESHAFT_HOME/credentials.",
   });
 }

@@ -18,13 +18,17 @@ export function authenticate(
   own?: string,
 ): Principal | Promise<Principal> {
   const authorization = header("authorization");
-  const token = authorization?.startsWith("Bearer ") ? authorization.slice(7).trim() : (header("x-api-key") ?? own);
-  if (token === undefined) throw unauthenticated(false);
+  const token = bearerOf(authorization) ?? header("x-api-key") ?? own;
+  if (token === undefined) throw unauthenticated(authorization === undefined ? "none" : "no bearer");
   return identity.remembered(token) ?? lookedUp(identity, token);
 }
+
+/** The name of the scheme may be written in any letters (RFC 9110, section 11.1). */
+const bearerOf = (authorization: string | undefined): string | undefined =>
+  authorization !== undefined && /^bearer /i.test(authorization) ? authorization.slice(7).trim() : undefined;
 
 async function lookedUp(identity: Pick<Identity, "authenticate">, token: string): Promise<Principal> {
   const principal = await identity.authenticate(token);
   if (principal) return principal;
-  throw unauthenticated(true);
+  throw unauthenticated("unknown");
 }

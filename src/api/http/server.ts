@@ -19,6 +19,7 @@ import { authenticate } from "./authenticate.ts";
 import { BodyBudget, readBody, requestsJson, type HeldBody } from "./bodies.ts";
 import { answeredAtEdge } from "./edge.ts";
 import { readForm } from "./form.ts";
+import { notServed } from "./notServed.ts";
 import { explained, sendError, sendJson } from "./respond.ts";
 import type { ServerDependencies } from "../dependencies.ts";
 import { asksForSocket, serveSockets, socketsOf } from "./socket.ts";
@@ -162,11 +163,7 @@ async function serveProtocol(
       held.release();
     }
   }
-  throw new LineshaftError({
-    code: "route_not_found",
-    message: `There is no ${request.method} ${path} here.`,
-    hint: `Served are ${servedRoutes.join(", ")}.`,
-  });
+  throw notServed(request.method!, path, `Served are ${servedRoutes.join(", ")}.`);
 }
 
 /** The key where only this protocol's clients write it. One in the address is never logged: no line of the log holds an address. */

@@ -76,6 +76,25 @@ export function routeOf(method: string, path: string, headers: IncomingHttpHeade
   return matching.length < 2 ? matching[0] : chosen(matching, headers);
 }
 
+/** Characters and parts of a path that is compared with those that are served. */
+const meantBounds = { characters: 300, parts: 12 };
+
+/**
+ * `POST /v1/chat/completions`: the request that was probably meant by one that is not served. The usual mistakes of a base address are a `/v1`
+ * that is missing or doubled, another path before it, and slashes too many; beside them a wrong method. Undefined where none fits.
+ */
+export function meantBy(method: string, path: string): string | undefined {
+  if (path.length > meantBounds.characters) return undefined;
+  const parts = path.split("/").filter((part) => part !== "");
+  if (parts.length > meantBounds.parts) return undefined;
+  for (let from = 0; from < parts.length; from++) {
+    const end = `/${parts.slice(from).join("/")}`;
+    for (const candidate of [end, `/v1${end}`])
+      for (const one of [method, "POST", "GET", "DELETE"]) if (routeOf(one, candidate)) return `${one} ${candidate}`;
+  }
+  return undefined;
+}
+
 function escaped(text: string): string {
   return text.replaceAll(/[.*+?^$()|[\]\\]/g, String.raw`\$&`);
 }
