@@ -1,4 +1,5 @@
 // Google's API as an engine does what every engine does, and what it is sent and says is what that API documents.
+import type { ServerResponse } from "node:http";
 import { describe, expect, test } from "vitest";
 import { engineSuite } from "../suite.ts";
 import { scriptedEngine } from "../testing.ts";
@@ -84,6 +85,24 @@ describe("what is sent", () => {
     expect(facts).toMatchObject({ models: ["scripted"], contextTokens: 1_100 });
     expect(facts.capabilities.speaks).toEqual(["gemini"]);
   });
+});
+
+test("the last report of a stream counts, also where it has fewer tokens than the ones before", async () => {
+  const part = (text: string, usageMetadata: object, finishReason?: string) =>
+    `data: ${JSON.stringify({ candidates: [{ content: { parts: [{ text }] }, finishReason }], usageMetadata })}\n\n`;
+  const routes = {
+    "POST /v1/models/scripted:streamGenerateContent": () => (response: ServerResponse) => {
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      response.write(part("a", { promptTokenCount: 169, totalTokenCount: 169 }));
+      response.end(part("b", { promptTokenCount: 79, candidatesTokenCount: 12, totalTokenCount: 91 }, "STOP"));
+    },
+  };
+  await using server = await scriptedEngine({}, ["scripted"], 0, { routes, shape: "gemini" });
+  const engine = createGeminiEngine({ url: server.url, model: "scripted", key: credential });
+  const answer = await engine.open({ shape: "gemini", body: { contents }, streamByPath: true, hints });
+  for await (const _ of answer.chunks);
+  expect(answer.usage()).toMatchObject({ promptTokens: 79, outputTokens: 12, source: "engine" });
+  await engine.close();
 });
 
 describe("embeddings", () => {

@@ -236,6 +236,14 @@ describe("a provider's own words of a refusal", () => {
     }
   });
 
+  test("are kept where the JSON is said to be octets, as DeepSeek's is", async () => {
+    const body = JSON.stringify({ error: { message: "No output.", type: "invalid_request_error" } });
+    const { said } = await refusedBy({
+      fail: { status: 400, body, headers: { "content-type": "application/octet-stream" } },
+    });
+    expect(said).toMatchObject({ text: body, contentType: "application/json" });
+  });
+
   test("are not where they are about our key, our account or a route, or are no JSON", async () => {
     for (const status of [401, 402, 403, 404]) expect((await refusedBy(fail(status, "no"))).said).toBeUndefined();
     expect((await refusedBy(fail(429, "no", { code: "insufficient_quota" }))).said).toBeUndefined();

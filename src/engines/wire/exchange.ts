@@ -344,7 +344,7 @@ class Exchange implements EngineAnswer, Arrivals<EngineChunk> {
     if (event !== undefined) chunk.eventName = event;
     this.#progress?.passed(chunk);
     const before = this.#reported?.outputTokens ?? 0;
-    if (said) this.#reported = laterUsage(this.#reported, said);
+    if (said) this.#reported = this.#wire.isLastReport?.(data) ? said : laterUsage(this.#reported, said);
     this.#characters += chunk.characters;
     this.#unreported = (this.#reported?.outputTokens ?? 0) > before ? 0 : this.#unreported + chunk.characters;
     if (!this.#finished && this.#wire.ends(data, event) !== "no") this.#finished = true;

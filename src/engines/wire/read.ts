@@ -62,10 +62,10 @@ function saidByEngine(
   text: string,
   type: string | string[] | undefined,
 ): SaidByEngine | undefined {
-  if (shape === undefined) return undefined;
-  const contentType = Array.isArray(type) ? type[0] : type;
-  if (!spokenStatuses.has(status) || contentType === undefined || !/^application\/json\b/i.test(contentType))
-    return undefined;
+  if (shape === undefined || !spokenStatuses.has(status)) return undefined;
+  const named = Array.isArray(type) ? type[0] : type;
+  // DeepSeek says that its errors are octets. What can be read as JSON is JSON.
+  const contentType = named !== undefined && /^application\/json\b/i.test(named) ? named : "application/json";
   try {
     const error = object(object(JSON.parse(text))?.["error"]);
     const about = `${String(error?.["code"])} ${String(error?.["type"])}`;

@@ -32,6 +32,11 @@ export interface WireReader<State = unknown> {
   ends(data: Json, event: string | undefined): "no" | "answer" | "stream";
   /** The usage so far, where the object says something of it. It is asked for before the object is read. */
   usage(data: Json, state: State): Usage | undefined;
+  /**
+   * Whether the report of usage in it is the one of the whole answer, in place of earlier ones that only estimated it. Absent: reports of an
+   * answer only grow.
+   */
+  isLastReport?(data: Json): boolean;
   /** A refusal in this API's words; absent: OpenAI's and their kin (chat/usage.ts). `text` holds no credential. */
   refusal?(status: number, text: string, retryAfterSeconds: number | undefined): EngineError;
 }

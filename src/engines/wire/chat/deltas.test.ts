@@ -16,6 +16,20 @@ test.each<[string, unknown, AnswerDelta, number]>([
   ["a completion", { index: 0, text: "Hi", finish_reason: null }, { index: 0, text: "Hi" }, 2],
   ["a refusal", { delta: { content: null, refusal: "No" } }, { index: 0, refusal: "No" }, 2],
   ["reasoning under one name", { delta: { reasoning: "Hm" } }, { index: 0, reasoning: "Hm" }, 2],
+  [
+    "parts, as Mistral's models that think send them",
+    {
+      delta: {
+        content: [
+          { type: "thinking", thinking: [{ type: "text", text: "Hm" }] },
+          { type: "text", text: "Hi" },
+        ],
+      },
+    },
+    { index: 0, text: "Hi", reasoning: "Hm" },
+    4,
+  ],
+  ["parts that are none", { delta: { content: [null, 5, { text: 7 }, { thinking: [null, {}] }] } }, { index: 0 }, 0],
   // The reader gets both texts, so both count.
   [
     "reasoning under two names",

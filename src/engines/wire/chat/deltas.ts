@@ -48,7 +48,7 @@ function readChoice(choice: Json, delta: AnswerDelta): number {
   if (typeof content === "string") {
     delta.text = content;
     characters += content.length;
-  }
+  } else if (Array.isArray(content)) characters += readParts(content as (Json | null)[], delta);
   // Some engines send the same reasoning under both names; both are text that the reader gets.
   if (typeof reasoning === "string") {
     delta.reasoning = reasoning;
@@ -70,6 +70,26 @@ function readChoice(choice: Json, delta: AnswerDelta): number {
       const read = toolCallOf(call, place);
       characters += (read.name?.length ?? 0) + (read.arguments?.length ?? 0);
       delta.toolCalls.push(read);
+    }
+  }
+  return characters;
+}
+
+/** Content as a list of parts: Mistral's models that think send their thought and their text so. */
+function readParts(parts: readonly (Json | null)[], delta: AnswerDelta): number {
+  let characters = 0;
+  for (const part of parts) {
+    if (part === null || typeof part !== "object") continue;
+    const { text, thinking } = part;
+    if (typeof text === "string") {
+      delta.text = (delta.text ?? "") + text;
+      characters += text.length;
+    }
+    if (!Array.isArray(thinking)) continue;
+    for (const thought of thinking as (Json | null)[]) {
+      if (typeof thought?.["text"] !== "string") continue;
+      delta.reasoning = (delta.reasoning ?? "") + thought["text"];
+      characters += thought["text"].length;
     }
   }
   return characters;

@@ -105,6 +105,8 @@ test("only the last report of a stream is the answer's", () => {
     geminiReader.read({ ...object, usageMetadata }, undefined, "", geminiReader.begin(true)).reportsUsage;
   expect(reports(content([{ text: "a" }]))).toBe(false);
   expect(reports(content([{ text: "a" }], "STOP"))).toBe(true);
+  expect(geminiReader.isLastReport!({ ...content([{ text: "a" }]), usageMetadata })).toBe(false);
+  expect(geminiReader.isLastReport!({ ...content([{ text: "a" }], "STOP"), usageMetadata })).toBe(true);
 });
 
 test("an answer that calls ever more tools is given up", () => {

@@ -56,6 +56,8 @@ export const geminiReader: WireReader<GeminiState> = {
   },
   ends: (data) => (isEnd(data) ? "answer" : "no"),
   usage: ({ usageMetadata }) => geminiUsage(object(usageMetadata)),
+  // Google counts a prompt anew at the end of a stream: recorded answers begin with 169 tokens and end with 79.
+  isLastReport: (data) => isEnd(data),
   refusal: geminiRefusal,
 };
 

@@ -177,3 +177,11 @@ test("a composed call keeps its parts, and asks a chat engine what they ask", ()
     toolChoice: "auto",
   });
 });
+
+test("a message whose name is null has none", () => {
+  const call = decodeAs(chat, { model: "m", messages: [{ role: "user", content: "hi", name: null }] });
+  expect(call.prompt).toEqual({
+    kind: "messages",
+    messages: [{ role: "user", parts: [{ kind: "text", text: "hi" }] }],
+  });
+});

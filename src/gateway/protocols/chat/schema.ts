@@ -14,7 +14,7 @@ const toolCall = z.looseObject({
 const message = z.looseObject({
   role: z.enum(["system", "developer", "user", "assistant", "tool", "function"]),
   content: content.nullish(),
-  name: z.string().optional(),
+  name: z.string().nullish(),
   tool_calls: z.array(toolCall).nullish(),
   tool_call_id: z.string().optional(),
 });
