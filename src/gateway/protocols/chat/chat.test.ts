@@ -179,9 +179,8 @@ test("a composed call keeps its parts, and asks a chat engine what they ask", ()
 });
 
 test("a message whose name is null has none", () => {
-  const call = decodeAs(chat, { model: "m", messages: [{ role: "user", content: "hi", name: null }] });
-  expect(call.prompt).toEqual({
-    kind: "messages",
-    messages: [{ role: "user", parts: [{ kind: "text", text: "hi" }] }],
-  });
+  const { prompt } = decodeAs(chat, { model: "m", messages: [{ role: "user", content: "hi", name: null }] });
+  expect(prompt.kind === "messages" && prompt.messages).toEqual([
+    { role: "user", parts: [{ kind: "text", text: "hi" }] },
+  ]);
 });
