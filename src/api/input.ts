@@ -3,7 +3,7 @@
 import type { HttpBindings } from "@hono/node-server";
 import type { Context, MiddlewareHandler } from "hono";
 import { LineshaftError } from "../errors/index.ts";
-import { nextTurn } from "../bounded/index.ts";
+import { nextTurn, textOf } from "../bounded/index.ts";
 import type { Principal } from "../governance/types.ts";
 import { isStorable, unstorable } from "../store/index.ts";
 import { limits } from "./limits.ts";
@@ -38,7 +38,7 @@ export const checkInput =
         if (isLarge(bytes)) await nextTurn();
         c.set("principal", await principalOf(c as unknown as Context<ApiEnv>));
         // Routes read the body from here: the request's own has been read to its end.
-        c.req.bodyCache.text = Promise.resolve(bytes.toString("utf8")) as never;
+        c.req.bodyCache.text = Promise.resolve(textOf(bytes)) as never;
         await next();
       } finally {
         held.release();

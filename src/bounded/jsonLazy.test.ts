@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { JsonMeter } from "./json.ts";
 import { copied, hasOutline, isSameMember, outlineOf, parseLazily } from "./jsonLazy.ts";
+import { Pieces } from "./pieces.ts";
 
 const bounds = { depth: 1_000, values: Infinity, numbers: Infinity };
 
@@ -12,9 +13,11 @@ type Json = Record<string, unknown>;
 /** The object, where its outline was taken. */
 function lazy(bytes: Buffer, piece = 70_000): Json | undefined {
   const meter = new JsonMeter(bounds, true, { outlined: "messages", partLength: 300 });
-  for (let at = 0; at < bytes.length; at += piece) meter.push(bytes.subarray(at, at + piece));
+  const pieces: Buffer[] = [];
+  for (let at = 0; at < bytes.length; at += piece) pieces.push(bytes.subarray(at, at + piece));
+  for (const one of pieces) meter.push(one);
   const { outline, members } = meter;
-  return outline === undefined ? undefined : parseLazily(bytes, members!, "messages", outline);
+  return outline === undefined ? undefined : parseLazily(new Pieces(pieces), members!, "messages", outline);
 }
 
 function outcome(parse: () => unknown): { value: unknown } | "refused" {

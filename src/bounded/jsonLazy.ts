@@ -3,6 +3,7 @@
 // keeps the list unparsed (`copied`); both are for speed alone.
 import type { JsonMembers } from "./json.ts";
 import { parseMember } from "./jsonParts.ts";
+import type { Bytes } from "./pieces.ts";
 
 type Json = Record<string, unknown>;
 
@@ -37,7 +38,7 @@ const accessor: PropertyDescriptor & ThisType<Json> = {
  * An object from its JSON, whose member `name` is parsed when it is read. `outline`: the JSON without the long texts of that member, as it
  * was noted in these bytes like `members`. Undefined where the member is no list. Throws SyntaxError.
  */
-export function parseLazily(bytes: Buffer, members: JsonMembers, name: string, outline: string): Json | undefined {
+export function parseLazily(bytes: Bytes, members: JsonMembers, name: string, outline: string): Json | undefined {
   const object = JSON.parse(outline) as Json;
   const list = object[name];
   const member = members.get(name);

@@ -3,7 +3,7 @@
 //
 // Fields are read when they are asked for. A body of 400 KB whose bytes are passed on never becomes 400 messages in memory, because
 // nothing on its way needs them.
-import type { JsonMembers } from "../bounded/index.ts";
+import type { Bytes, JsonMembers } from "../bounded/index.ts";
 
 /**
  * A wire format: the JSON of one API. chat and completions: OpenAI's; responses: OpenAI's Responses; messages: Anthropic's; gemini:
@@ -140,7 +140,7 @@ export interface Received {
   /** The API that it was written for. */
   shape: Shape;
   /** Valid JSON. */
-  bytes: Uint8Array;
+  bytes: Bytes;
   /** What was parsed from `bytes`; it is never changed. */
   object: Json;
   /** Where the members of `object` lie in `bytes`, where that was noted while they came. */

@@ -1,4 +1,5 @@
 // Responses that go on when their request was answered, and events of stored responses.
+import type { Bytes } from "../../bounded/index.ts";
 import type { ServerResponse } from "node:http";
 import { newId } from "../../store/index.ts";
 import { programOf } from "../../gateway/protocols/program.ts";
@@ -23,7 +24,7 @@ export const asksForBackground = ({ protocol, received }: Serving, json: unknown
  */
 export async function serveBackground(
   serving: Serving,
-  { bytes, json }: { bytes: Buffer; json: unknown },
+  { bytes, json }: { bytes: Bytes; json: unknown },
   state: State & { earlier?: { release?: () => Promise<void> } | undefined },
 ): Promise<void> {
   const { gateway, stored, request, response, protocol, requestId } = serving;

@@ -9,7 +9,10 @@ import {
   parseLazily,
   parseParts,
   parsePartsInTurns,
+  Pieces,
   processMemory,
+  textOf,
+  type Bytes,
   type JsonBounds,
   type JsonMembers,
   type Memory,
@@ -89,7 +92,7 @@ export function tooSlow(): LineshaftError {
 
 /** A body of JSON, as it came. */
 interface ReadBody {
-  bytes: Buffer;
+  bytes: Bytes;
   /** Where the members of its outermost object lie in the bytes; undefined where a name is given twice. */
   members: JsonMembers | undefined;
   /** The JSON without the long texts of a list, where the body is long and has such a list. */
@@ -176,11 +179,12 @@ class Taker {
 
   /** The bytes, which are of JSON. Throws LineshaftError past a bound. */
   whole(): ReadBody {
-    const bytes = this.packed();
+    const [first] = this.#pieces;
+    const bytes = this.#pieces.length === 1 ? first! : this.#meter ? new Pieces(this.#pieces) : this.packed();
     const { json, outlined } = this.#options;
     if (!this.#meter) {
       this.#meter = new JsonMeter(json, true);
-      this.#count((meter) => meter.push(bytes));
+      this.#count((meter) => meter.push(bytes as Uint8Array));
     }
     const { members, outline: text } = this.#meter;
     const outline = text !== undefined && outlined !== undefined ? { name: outlined, text } : undefined;
@@ -284,7 +288,7 @@ export async function parseBody(bytes: Buffer): Promise<unknown> {
  */
 export function jsonOf({ bytes, members, outline }: ReadBody): unknown {
   try {
-    if (bytes.length <= shortBytes) return JSON.parse(bytes.toString("utf8"));
+    if (bytes.length <= shortBytes) return JSON.parse(textOf(bytes));
     if (!isLarge(bytes)) {
       const lazy = outline && members && parseLazily(bytes, members, outline.name, outline.text);
       return lazy ?? parseParts(bytes, members);
@@ -303,4 +307,4 @@ const largeBytes = 512 * 1024;
 const shortBytes = 32 * 1024;
 
 /** Whether a body is so large that the event loop has a turn between two steps over it. */
-export const isLarge = ({ length }: Uint8Array): boolean => length > largeBytes;
+export const isLarge = ({ length }: Bytes): boolean => length > largeBytes;

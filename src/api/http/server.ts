@@ -4,6 +4,7 @@ import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { getRequestListener } from "@hono/node-server";
+import { textOf } from "../../bounded/index.ts";
 import { LineshaftError } from "../../errors/index.ts";
 import { assertAuthorised } from "../../governance/index.ts";
 import { newId } from "../../store/index.ts";
@@ -203,7 +204,7 @@ async function bodyOf(
   if (bytes === 0 && request.headers["transfer-encoding"] === undefined) return none;
   if (takes !== "requests") return { json: (await readJson(request, held)).json, text: undefined };
   const body = await readBody(request, { mostBytes: limits.bodyBytes, json: requestsJson, held });
-  return { json: undefined, text: body.bytes.toString("utf8") };
+  return { json: undefined, text: textOf(body.bytes) };
 }
 
 function decodePath(text: string): string;

@@ -1,7 +1,7 @@
 // The token path over node:http: a JSON body in, an answer or a stream of events out, in the shapes of the request's protocol. It stands
 // off the web framework, because it runs for every call and every token, and each layer would cost that often.
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { each, nextTurn, type JsonMembers } from "../../bounded/index.ts";
+import { each, nextTurn, type Bytes, type JsonMembers } from "../../bounded/index.ts";
 import { newId } from "../../store/index.ts";
 import { programOf } from "../../gateway/protocols/program.ts";
 import type { Protocol, ReceivedRequest, Told } from "../../gateway/protocols/types.ts";
@@ -34,7 +34,7 @@ const bodyBounds = { mostBytes: limits.bodyBytes, json: protocolJson };
 export async function readJson(
   request: IncomingMessage,
   held: HeldBody,
-): Promise<{ bytes: Buffer; members: JsonMembers | undefined; json: unknown }> {
+): Promise<{ bytes: Bytes; members: JsonMembers | undefined; json: unknown }> {
   const body = await readBody(request, { ...bodyBounds, held });
   const json = jsonOf(body);
   return { bytes: body.bytes, members: body.members, json: json instanceof Promise ? await json : json };

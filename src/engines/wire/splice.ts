@@ -8,8 +8,16 @@
 // What leaves must be what was checked and priced. JSON may give a name twice, and readers differ in which one they take; so bytes
 // are passed on only where they can be read in one way: a value whose text has as many members as the parsed value has keys, in
 // bytes that are UTF-8. Another reader may make something else of other bytes.
-import { isUtf8 } from "node:buffer";
-import { isSameMember, JsonMeter, outlineOf, type JsonMembers } from "../../bounded/index.ts";
+import {
+  isSameMember,
+  isUtf8,
+  JsonMeter,
+  outlineOf,
+  Pieces,
+  slicesOf,
+  type Bytes,
+  type JsonMembers,
+} from "../../bounded/index.ts";
 import type { Received } from "../asked.ts";
 import { EngineError } from "../types.ts";
 
@@ -58,13 +66,13 @@ function splice(body: Json, { bytes, object, members }: SourceBody & { members: 
     const isOneWay = place !== undefined && place.names === keysIn(outlineOf(object, key));
     const isSame = place !== undefined && isSameMember(body, object, key);
     if (isOneWay && isSame) {
-      pieces.push(text, bytes.subarray(place.start, place.end));
+      pieces.push(text, ...slicesOf(bytes, place.start, place.end));
       text = "";
       continue;
     }
     if (isSame && !isOneWay && place.end - place.start > mostRewritten) throw ambiguous();
     const inside = isOneWay && isObject(value) && isObject(object[key]) ? object[key] : undefined;
-    const within = inside && bytes.subarray(place!.start, place!.end);
+    const within = inside && new Pieces(slicesOf(bytes, place!.start, place!.end));
     const found = within && membersOf(within);
     if (!found) {
       text += JSON.stringify(body[key]);
@@ -128,8 +136,8 @@ function keysIn(value: unknown): number {
 }
 
 /** Where the members of the outermost object lie in bytes of JSON; undefined when a name of that object occurs twice. */
-export function membersOf(bytes: Uint8Array): JsonMembers | undefined {
+export function membersOf(bytes: Bytes): JsonMembers | undefined {
   const meter = new JsonMeter(unbounded, true);
-  meter.push(bytes);
+  for (const piece of slicesOf(bytes, 0, bytes.length)) meter.push(piece);
   return meter.members;
 }

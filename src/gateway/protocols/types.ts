@@ -6,7 +6,7 @@
 //   events   a stream's chunks become text on the wire, event names and framing included
 //   error    a failure becomes a body, or an event where the answer has begun
 import type { IncomingHttpHeaders } from "node:http";
-import type { JsonMembers } from "../../bounded/index.ts";
+import type { Bytes, JsonMembers } from "../../bounded/index.ts";
 import type { LineshaftError } from "../../errors/index.ts";
 import type { EngineRegistry, Shape } from "../../engines/index.ts";
 import type { Action, Principal } from "../../governance/index.ts";
@@ -38,7 +38,7 @@ export interface ReceivedRequest {
   path: string;
   query: URLSearchParams;
   headers: IncomingHttpHeaders;
-  bytes: Uint8Array;
+  bytes: Bytes;
   /** What was parsed from `bytes`. */
   json: unknown;
   /** Where the members of `json` lie in `bytes`, where that was noted while they came. */

@@ -1,7 +1,7 @@
 // A long body is judged by its outline and passed on as the bytes that it came as. Both give what the whole body gives, errors included.
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { hasOutline, JsonMeter, parseLazily } from "../../../bounded/index.ts";
+import { hasOutline, JsonMeter, parseLazily, Pieces } from "../../../bounded/index.ts";
 import type { RegisteredEndpoint } from "../../../engines/index.ts";
 import { encodeBody } from "../../../engines/wire/splice.ts";
 import { decodeAs } from "../testing.ts";
@@ -17,13 +17,14 @@ const endpoint = {
 const bounds = { depth: 100, values: Infinity, numbers: Infinity };
 
 /** What becomes of a body: what an engine is sent and how it is read, or the error. */
-function passed(bytes: Buffer, isLazy: boolean): unknown {
+function passed(whole: Buffer, isLazy: boolean): unknown {
   const meter = new JsonMeter(bounds, true, { outlined: "messages" });
-  meter.push(bytes);
+  meter.push(whole);
+  const bytes = new Pieces([whole.subarray(0, 99), whole.subarray(99, 400), whole.subarray(400)]);
   const { members, outline } = meter;
   if (isLazy && outline === undefined) return undefined;
   try {
-    const json = isLazy ? parseLazily(bytes, members!, "messages", outline!) : JSON.parse(bytes.toString("utf8"));
+    const json = isLazy ? parseLazily(bytes, members!, "messages", outline!) : JSON.parse(whole.toString("utf8"));
     const call = decodeAs(chat, json, { bytes, members }).fitted(endpoint);
     const { promptTokensMost, promptCharacters, hasMedia, media } = call;
     const body = call.engineBody({ shape: "chat", model: "m", outputTokens: 5 });
