@@ -3,7 +3,7 @@
 // The client and the engine here use none of them but one write each, so what is counted is the gateway's own. The bounds are close to
 // what was found when they were set: what passes one has made every call dearer, and is made cheaper or has a reason beside its new bound.
 import { createHook } from "node:async_hooks";
-import { createServer } from "node:http";
+import { createServer, type ServerResponse } from "node:http";
 import { Socket, type AddressInfo } from "node:net";
 import { Client } from "undici";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -25,9 +25,36 @@ const asked = Buffer.from(
   JSON.stringify({ model: "plain", max_tokens: 64, messages: [{ role: "user", content: "Say hello. ".repeat(150) }] }),
 );
 
+const streamed = Buffer.from(
+  JSON.stringify({
+    model: "plain",
+    stream: true,
+    max_tokens: 1_000,
+    messages: [{ role: "user", content: "Say hello." }],
+  }),
+);
+const event = (choice: object, more: object = {}) =>
+  `data: ${JSON.stringify({ id: "chatcmpl-1", object: "chat.completion.chunk", created: 1, model: "plain", choices: [{ index: 0, ...choice }], ...more })}\n\n`;
+const part = Buffer.from(event({ delta: { content: " hello" }, finish_reason: null }));
+const last = Buffer.from(`${event({ delta: {}, finish_reason: "stop" })}data: [DONE]\n\n`);
+/** Chunks of a streamed answer; each comes in a turn of its own. */
+let chunks = 0;
+
+/** Answers with a stream, without a promise or a timer. */
+function stream(response: ServerResponse): void {
+  let sent = 0;
+  response.writeHead(200, { "content-type": "text/event-stream" });
+  const next = () => {
+    if (sent++ === chunks) return void response.end(last);
+    response.write(part, () => setImmediate(next));
+  };
+  next();
+}
+
 const engine = createServer((request, response) => {
   request.resume();
   request.once("end", () => {
+    if (chunks > 0) return stream(response);
     const body = request.url === "/v1/models" ? list : answered;
     response.writeHead(200, { "content-type": "application/json", "content-length": body.length });
     response.end(body);
@@ -78,7 +105,7 @@ interface Counts {
 }
 
 /** Counts what happens until so many calls, one after the other, are answered. */
-async function counted(calls: number): Promise<Counts> {
+async function counted(calls: number, body = asked): Promise<Counts> {
   const counts: Counts = { promises: 0, timers: 0, parsed: 0, written: 0, writes: 0 };
   const hook = createHook({
     init(_id, type) {
@@ -104,7 +131,7 @@ async function counted(calls: number): Promise<Counts> {
       let left = calls;
       const next = (status: number) => {
         if (status !== 200) return reject(new Error(`answered ${status}`));
-        if (left-- > 0) return call(next);
+        if (left-- > 0) return call(next, body);
         hook.disable();
         resolve();
       };
@@ -131,6 +158,27 @@ test("a call that passes through costs no more than it did", async () => {
   const most: Counts = { promises: 32, timers: 4, parsed: 2, written: 9, writes: 4 };
   for (const what of Object.keys(most) as (keyof Counts)[])
     expect(least[what], `${what} of a call`).toBeLessThanOrEqual(most[what]);
+});
+
+test("a chunk of a stream costs no promise, no timer and no JSON, and one write", async () => {
+  const least = async (count: number) => {
+    chunks = count;
+    const found: Counts[] = [];
+    for (let round = 0; round < 20; round++) found.push(await counted(1, streamed));
+    return (what: keyof Counts) => Math.min(...found.map((counts) => counts[what]));
+  };
+  try {
+    await least(10);
+    const [few, many] = [await least(50), await least(250)];
+    const more = (what: keyof Counts) => many(what) - few(what);
+    // Each timer that a longer call meets is the engine's or the client's own, and is set anew about once a second. One write is the engine's.
+    expect(more("promises") / 200).toBeLessThan(0.1);
+    expect(more("timers") / 200).toBeLessThan(0.1);
+    expect([more("parsed"), more("written")]).toEqual([0, 0]);
+    expect(more("writes")).toBeLessThanOrEqual(2 * 200);
+  } finally {
+    chunks = 0;
+  }
 });
 
 test("of a long call no message is parsed or written", async () => {
