@@ -99,3 +99,22 @@ export async function findings(page: Page, rules?: string[]): Promise<string[]> 
   const { violations } = await (rules === undefined ? axe : axe.withRules(rules)).analyze();
   return violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html.slice(0, 160)).join(" | ")}`);
 }
+
+/**
+ * What is wrong with a screen of the console once it shows a text: it scrolls sideways, cuts a text, or axe finds something. The elements are
+ * the same in both themes, so only their colours are checked in the dark one.
+ */
+export async function faultsOf(page: Page, path: string, shows: string): Promise<string[]> {
+  await page.emulateMedia({ colorScheme: "light" });
+  await page.goto(`/console${path}`);
+  await page.getByText(shows).first().waitFor();
+  const overPx = await sideways(page);
+  const faults = [
+    ...(overPx > 0 ? [`scrolls sideways by ${overPx} pixels`] : []),
+    ...(await cutOff(page)).map((what) => `cuts ${what}`),
+    ...(await findings(page)),
+  ];
+  await page.emulateMedia({ colorScheme: "dark" });
+  const dark = await findings(page, ["color-contrast", "link-in-text-block"]);
+  return [...faults, ...dark.map((what) => `dark: ${what}`)];
+}
