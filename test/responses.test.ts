@@ -1,9 +1,10 @@
 // Stored responses in a real installation: what one gateway process has stored is gone on from at another, over HTTP and a WebSocket, and after
 // a restart; a process that is killed leaves no response in progress.
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import pg from "pg";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { WebSocket } from "ws";
 import { scriptedEngine, type ScriptedEngine } from "../src/engines/testing.ts";
@@ -34,6 +35,16 @@ afterAll(async () => {
   await engine[Symbol.asyncDispose]();
   rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
 }, timeout);
+
+/** As if the processes that serve background responses had said nothing for a minute. */
+async function passMinute(): Promise<void> {
+  const { postgresPassword } = JSON.parse(readFileSync(join(instance.home, "secrets.json"), "utf8"));
+  const { postgresPort } = JSON.parse(readFileSync(join(instance.home, "run/main.json"), "utf8"));
+  const client = new pg.Client(`postgres://lineshaft:${postgresPassword}@127.0.0.1:${postgresPort}/lineshaft`);
+  await client.connect();
+  await client.query("update responses set seen_at = seen_at - interval '1 minute' where status = 'in_progress'");
+  await client.end();
+}
 
 /** Both processes know the engine. */
 async function served(): Promise<void> {
@@ -109,6 +120,7 @@ test("a process that is killed leaves no response in progress", { timeout }, asy
   const { body: made } = await at(1).ask("POST", responses, { ...hello, background: true });
   await expect.poll(() => engine.seen.length, { timeout: 30_000 }).toBe(seen + 1);
   process.kill((await gatewaysOf(instance)).get("gateway-1")!.pid!, "SIGKILL");
+  await passMinute();
   await expect
     .poll(async () => (await at(2).ask("GET", `${responses}/${made.id}`)).body, { timeout: 120_000, interval: 1_000 })
     .toMatchObject({ status: "failed", error: { code: "server_error" } });
