@@ -13,7 +13,7 @@ import {
 } from "../../src/engines/index.ts";
 import { embeddingModel, smallModel } from "../setup/model.ts";
 import { alias, slots, slotTokens, startLlamacpp, stopAll, toolTemplate, type Server } from "./llamacpp.server.ts";
-import { scale, weighing } from "./llamacpp.tools.ts";
+import { scale, weighing } from "./tools.ts";
 
 type Json = Record<string, unknown>;
 

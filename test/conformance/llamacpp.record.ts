@@ -4,7 +4,7 @@
 import { writeFileSync } from "node:fs";
 import { embeddingModel, smallModel } from "../setup/model.ts";
 import { alias, argumentsOf, startLlamacpp, toolTemplate } from "./llamacpp.server.ts";
-import { scale, weighing } from "./llamacpp.tools.ts";
+import { scale, weighing } from "./tools.ts";
 
 type Json = Record<string, unknown>;
 

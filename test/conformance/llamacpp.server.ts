@@ -25,7 +25,7 @@ export const alias = "scripted";
 export const slots = 2;
 export const slotTokens = 1024;
 /** A template that knows tools; that of the small model knows none. */
-export const toolTemplate = fileURLToPath(new URL("llamacpp.tools.jinja", import.meta.url));
+export const toolTemplate = fileURLToPath(new URL("tools.jinja", import.meta.url));
 
 async function freePort(): Promise<number> {
   const server = createServer();
