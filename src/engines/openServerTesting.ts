@@ -1,7 +1,8 @@
 // A scripted engine with the routes that only one open software has, for tests. Its answers come from a file that says how they were made:
 // recorded from a server, or composed from its documentation.
 import { readFileSync } from "node:fs";
-import { scriptedEngine, type ScriptedEngine, type ScriptedRoutes } from "./testing.ts";
+import { scriptedEngine, type Script, type ScriptedEngine, type ScriptedRoutes } from "./testing.ts";
+import type { EngineAnswer, EngineRequest } from "./types.ts";
 
 type Json = Record<string, unknown>;
 
@@ -21,6 +22,37 @@ interface RecordedCall {
 
 /** Answers that an open server's tests begin with. */
 export const exchangesOf = (file: URL): Exchanges => JSON.parse(readFileSync(file, "utf8")) as Exchanges;
+
+/** A recorded call: the request that was sent, and the answer that came. */
+export function recordedCall(file: URL, name: string): { request: EngineRequest; script: Script } {
+  const { request, response } = exchangesOf(file).calls![name]!;
+  const { status, type, body } = response;
+  const shape = request.path.includes("/chat/") ? "chat" : request.path.split("/").at(-1)!;
+  return {
+    request: {
+      shape: shape as EngineRequest["shape"],
+      body: request.body as EngineRequest["body"],
+      hints: { attempt: "att_1", cacheSalt: "prj_1", project: "prj_1" },
+    },
+    script:
+      status === 200 ? { raw: { contentType: type, body } } : { fail: { status, body: JSON.parse(body) as Json } },
+  };
+}
+
+/** Text, tool call and finish of an answer, read to its end. */
+export async function contentOf(answer: EngineAnswer, streams: boolean) {
+  const content = { text: "", tool: "", arguments: "", finish: "" };
+  for await (const { deltas } of streams ? answer.chunks : [await answer.whole()])
+    for (const { text = "", toolCalls = [], finish } of deltas) {
+      content.text += text;
+      for (const call of toolCalls) {
+        content.tool += call.name ?? "";
+        content.arguments += call.arguments ?? "";
+      }
+      content.finish = finish ?? content.finish;
+    }
+  return content;
+}
 
 interface ScriptedServer extends ScriptedEngine {
   /** By method and path; changed by tests. Undefined: 404. */

@@ -8,9 +8,9 @@ import {
   createOpenAiEngine,
   type EndpointFacts,
   type Engine,
-  type EngineAnswer,
   type EngineRequest,
 } from "../../src/engines/index.ts";
+import { contentOf } from "../../src/engines/openServerTesting.ts";
 import { embeddingModel, smallModel } from "../setup/model.ts";
 import { alias, slots, slotTokens, startLlamacpp, stopAll, toolTemplate, type Server } from "./llamacpp.server.ts";
 import { scale, weighing } from "./tools.ts";
@@ -50,22 +50,6 @@ const request = (shape: EngineRequest["shape"], body: Json): EngineRequest => ({
 });
 const chat = (content: string, more: Json = {}) =>
   request("chat", { messages: [{ role: "user", content }], temperature: 0, ...more });
-
-/** Reads an answer to its end: text, thought, tool calls and finish. */
-async function read(answer: EngineAnswer, streams: boolean) {
-  const chunks = streams ? answer.chunks : [await answer.whole()];
-  const content = { text: "", tool: "", arguments: "", finish: "" };
-  for await (const { deltas } of chunks)
-    for (const { text = "", toolCalls = [], finish } of deltas) {
-      content.text += text;
-      for (const call of toolCalls) {
-        content.tool += call.name ?? "";
-        content.arguments += call.arguments ?? "";
-      }
-      content.finish = finish ?? content.finish;
-    }
-  return content;
-}
 
 /** A call by plain HTTP, without the adapter. */
 async function plain({ url }: Server, path: string, body?: Json): Promise<Json> {
@@ -128,7 +112,7 @@ describe("a server whose template knows tools", () => {
   test("a stream is its whole answer, and is counted while it comes", async () => {
     const whole = await engine.open(chat("Say hi.", { max_tokens: 6 }));
     const stream = await engine.open(chat("Say hi.", { max_tokens: 6, stream: true }));
-    expect(await read(stream, true)).toEqual(await read(whole, false));
+    expect(await contentOf(stream, true)).toEqual(await contentOf(whole, false));
     expect(stream.usage()).toMatchObject({ promptTokens: 12, outputTokens: 6, reasoningTokens: 0, source: "engine" });
     expect(stream.outputSoFar()).toBe(6);
   });
@@ -161,7 +145,7 @@ describe("a server whose template knows tools", () => {
       stream,
     };
     const answer = await engine.open(request("chat", asked));
-    const content = await read(answer, stream);
+    const content = await contentOf(answer, stream);
     expect(content).toMatchObject({ tool: "weigh", finish: "tool_calls" });
     expect(JSON.parse(content.arguments)).toEqual({ unit: "kg" });
     expect(answer.usage()!.source).toBe("engine");
@@ -171,7 +155,7 @@ describe("a server whose template knows tools", () => {
     const schema = { type: "object", properties: { unit: { type: "string", enum: ["kg"] } }, required: ["unit"] };
     const format = { type: "json_schema", json_schema: { name: "unit", schema } };
     const answer = await engine.open(chat("Say a unit.", { response_format: format, max_tokens: 30 }));
-    expect(JSON.parse((await read(answer, false)).text)).toEqual({ unit: "kg" });
+    expect(JSON.parse((await contentOf(answer, false)).text)).toEqual({ unit: "kg" });
   });
 
   test("a prompt that is too long is refused in its own words", async () => {
@@ -212,12 +196,12 @@ describe("a server whose template knows tools", () => {
     const waiting = engine.open(chat("Say hi.", { max_tokens: 4, stream: true }));
     expect(await busy(server)).toBe(slots);
     for (const answer of held) await answer.cancel();
-    expect((await read(await waiting, true)).finish).toBe("length");
+    expect((await contentOf(await waiting, true)).finish).toBe("length");
   });
 
   test("an answer that has begun is continued, and only what is new is said", async () => {
     expect(facts.capabilities.fields).toContain("continue_final_message");
-    const whole = await read(await engine.open(chat("Tell a tale.", { max_tokens: 8, stream: true })), true);
+    const whole = await contentOf(await engine.open(chat("Tell a tale.", { max_tokens: 8, stream: true })), true);
     const cut = whole.text.lastIndexOf(" ");
     const begun = continuedBody(
       "chat",
@@ -225,7 +209,7 @@ describe("a server whose template knows tools", () => {
       whole.text.slice(0, cut),
       facts.capabilities,
     );
-    const rest = await read(await engine.open(request("chat", begun!)), true);
+    const rest = await contentOf(await engine.open(request("chat", begun!)), true);
     expect(rest.text.startsWith(whole.text.slice(cut))).toBe(true);
   });
 

@@ -1,8 +1,8 @@
 // Records exchanges of a real llama.cpp server into the fixtures that the adapter's test runs on: what it says of itself, and calls with
 // their answers, byte for byte. `bin/node test/conformance/llamacpp.record.ts COMMAND VERSION` where the command is `llama-server` or takes its
 // arguments; docs/testing.md says how to get it.
-import { writeFileSync } from "node:fs";
 import { embeddingModel, smallModel } from "../setup/model.ts";
+import { answerOf, exchange, recordedCalls, writeRecording, type Calls } from "./exchanges.ts";
 import { alias, argumentsOf, startLlamacpp, toolTemplate } from "./llamacpp.server.ts";
 import { scale, weighing } from "./tools.ts";
 
@@ -29,7 +29,7 @@ const chat = "/v1/chat/completions";
 const text = { model: alias, prompt: "Once upon", max_tokens: 3, temperature: 0 };
 
 /** Calls to each start of the server, by their names. */
-const calls: Record<string, Record<string, [path: string, body: Json]>> = {
+const calls: Record<string, Calls> = {
   chat: {
     "a chat": [chat, { ...hi, max_tokens: 4 }],
     "a chat whose prompt is cached": [chat, { ...hi, max_tokens: 4 }],
@@ -63,27 +63,15 @@ const starts: Record<string, { model: string; more: string[] }> = {
   rerank: { model: await embeddingModel(), more: ["--reranking"] },
 };
 
-const exchange = async (url: string, path: string, body?: Json) => {
-  const init = body && { method: "POST", body: JSON.stringify(body), headers: { "content-type": "application/json" } };
-  const answer = await fetch(url + path, init);
-  return { status: answer.status, type: answer.headers.get("content-type"), body: await answer.text() };
-};
-const read = async (url: string, path: string, body?: Json) =>
-  JSON.parse((await exchange(url, path, body)).body) as Json;
-
 for (const [name, { model, more }] of Object.entries(starts)) {
   const server = await startLlamacpp({ command, model, more });
-  const template = { messages: hi.messages };
-  const rendered = await read(server.url, "/apply-template", template);
+  const rendered = await answerOf(server.url, "/apply-template", { messages: hi.messages });
+  const content = rendered["prompt"];
   const answers = {
-    "GET /v1/models": await read(server.url, "/v1/models"),
-    "GET /props": await read(server.url, "/props"),
+    "GET /v1/models": await answerOf(server.url, "/v1/models"),
+    "GET /props": await answerOf(server.url, "/props"),
     "POST /apply-template": rendered,
-    "POST /tokenize": await read(server.url, "/tokenize", {
-      content: rendered["prompt"],
-      add_special: true,
-      parse_special: true,
-    }),
+    "POST /tokenize": await answerOf(server.url, "/tokenize", { content, add_special: true, parse_special: true }),
   };
   const refusals: Json = {};
   for (const [path, body] of [
@@ -93,19 +81,9 @@ for (const [name, { model, more }] of Object.entries(starts)) {
     const { status, body: said } = await exchange(server.url, path, body);
     if (status !== 200) refusals[`POST ${path}`] = JSON.parse(said);
   }
-  const answered: Json = {};
-  for (const [call, [path, body]] of Object.entries(calls[name]!))
-    answered[call] = { request: { path, body }, response: await exchange(server.url, path, body) };
-  await server.stop();
   const by = ["llama-server", ...argumentsOf(model, more)].map((argument) => argument.split("/").at(-1)).join(" ");
-  const recorded = {
-    made: "recorded",
-    software: `llama.cpp server ${version}`,
-    by,
-    answers,
-    refusals,
-    calls: answered,
-  };
+  const answered = await recordedCalls(server.url, calls[name]!);
+  await server.stop();
   const file = new URL(`../../src/engines/llamacpp/fixtures/${name}.recorded.json`, import.meta.url);
-  writeFileSync(file, `${JSON.stringify(recorded, undefined, 2)}\n`);
+  writeRecording(file, { software: `llama.cpp server ${version}`, by, answers, refusals, calls: answered });
 }

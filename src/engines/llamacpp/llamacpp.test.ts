@@ -2,10 +2,10 @@
 // (test/conformance/llamacpp.record.ts). `npm run test:llamacpp` tries the adapter on the server itself.
 import { describe, expect, onTestFinished, test } from "vitest";
 import { createOpenAiEngine } from "../openai/adapter.ts";
-import { exchangesOf, scriptedServer } from "../openServerTesting.ts";
+import { contentOf, recordedCall, scriptedServer } from "../openServerTesting.ts";
 import { engineSuite } from "../suite.ts";
 import type { Script, ScriptedRoutes } from "../testing.ts";
-import type { EngineAnswer, EngineError, EngineRequest } from "../types.ts";
+import type { EngineAnswer, EngineError } from "../types.ts";
 import { continuedBody } from "../wire/continued.ts";
 import { llamacppFacts } from "./server.ts";
 
@@ -37,21 +37,7 @@ async function running(more: ScriptedRoutes["routes"] = {}, start: Start = "chat
   return { server, engine };
 }
 
-/** A recorded call: the request that was sent, and the answer that came. */
-function recorded(start: Start, name: string): { request: EngineRequest; script: Script } {
-  const { request, response } = exchangesOf(fileOf(start)).calls![name]!;
-  const { status, type, body } = response;
-  const shape = request.path.includes("/chat/") ? "chat" : request.path.split("/").at(-1)!;
-  return {
-    request: {
-      shape: shape as EngineRequest["shape"],
-      body: request.body as EngineRequest["body"],
-      hints: { attempt: "att_1", cacheSalt: "prj_1", project: "prj_1" },
-    },
-    script:
-      status === 200 ? { raw: { contentType: type, body } } : { fail: { status, body: JSON.parse(body) as Json } },
-  };
-}
+const recorded = (start: Start, name: string) => recordedCall(fileOf(start), name);
 
 /** Opens a recorded call at a server that answers as was recorded. */
 async function replayed(start: Start, name: string): Promise<EngineAnswer> {
@@ -62,21 +48,10 @@ async function replayed(start: Start, name: string): Promise<EngineAnswer> {
   return engine.open(request);
 }
 
-/** Text, tool call and finish of an answer, however it came. */
-async function contentOf(start: Start, name: string) {
+/** What a recorded call is read as, and what is counted of it. */
+async function readOf(start: Start, name: string) {
   const answer = await replayed(start, name);
-  const { body } = recorded(start, name).request;
-  const chunks = body.stream === true ? answer.chunks : [await answer.whole()];
-  const content = { text: "", tool: "", arguments: "", finish: "" };
-  for await (const { deltas } of chunks)
-    for (const { text = "", toolCalls = [], finish } of deltas) {
-      content.text += text;
-      for (const call of toolCalls) {
-        content.tool += call.name ?? "";
-        content.arguments += call.arguments ?? "";
-      }
-      content.finish = finish ?? content.finish;
-    }
+  const content = await contentOf(answer, recorded(start, name).request.body.stream === true);
   return { content, usage: answer.usage(), soFar: answer.outputSoFar() };
 }
 
@@ -89,7 +64,7 @@ describe("recorded calls", () => {
     ["a text as a stream", { promptTokens: 2, cachedTokens: 1, outputTokens: 3 }],
     ["an answer that goes on as a stream", { promptTokens: 16, cachedTokens: 15, outputTokens: 3 }],
   ])("%s has the text, the finish and the counts that the server gave it", async (name, counts) => {
-    const { content, usage, soFar } = await contentOf("chat", name);
+    const { content, usage, soFar } = await readOf("chat", name);
     expect(content.finish).toBe("length");
     expect(content.text).toBe(
       name.startsWith("a chat") ? "Hello there. I" : name.startsWith("a text") ? " the scene," : " time, in",
@@ -99,7 +74,7 @@ describe("recorded calls", () => {
   });
 
   test.each(["a tool call", "a tool call as a stream"])("%s is read whole", async (name) => {
-    const { content, usage } = await contentOf("chat", name);
+    const { content, usage } = await readOf("chat", name);
     expect(content).toMatchObject({ text: "", tool: "weigh", finish: "tool_calls" });
     expect(JSON.parse(content.arguments)).toEqual({ unit: "kg" });
     expect(usage).toMatchObject({ outputTokens: 30, source: "engine" });

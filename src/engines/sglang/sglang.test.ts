@@ -1,11 +1,14 @@
-// SGLang behind the adapter of OpenAI-compatible endpoints. Its exchanges are composed from its documentation: it needs a GPU to run.
+// SGLang behind the adapter of OpenAI-compatible endpoints, on exchanges that were recorded from a real one (test/conformance/sglang.record.ts).
+// `npm run test:sglang` tries the adapter on the server itself.
 import { describe, expect, onTestFinished, test } from "vitest";
 import { createOpenAiEngine } from "../openai/adapter.ts";
-import { scriptedServer } from "../openServerTesting.ts";
+import { contentOf, recordedCall, scriptedServer } from "../openServerTesting.ts";
 import { engineSuite } from "../suite.ts";
 import { sglangFacts } from "./server.ts";
 
-const file = new URL("fixtures/server.composed.json", import.meta.url);
+type Json = Record<string, unknown>;
+
+const file = new URL("fixtures/server.recorded.json", import.meta.url);
 const credential = "key-of-the-suite";
 
 engineSuite("SGLang", async () => {
@@ -34,23 +37,92 @@ const chat = (cacheSalt: string, more: object = {}) => ({
   hints: { attempt: "att_1", cacheSalt, project: "prj_1" },
 });
 
+/** What a recorded call is read as, and what is counted of it. */
+async function readOf(name: string) {
+  const { server, engine } = await running();
+  const { request, script } = recordedCall(file, name);
+  await engine.probe();
+  server.next(script);
+  const answer = await engine.open(request);
+  const content = await contentOf(answer, request.body.stream === true);
+  return { content, usage: answer.usage(), soFar: answer.outputSoFar() };
+}
+
+describe("recorded calls", () => {
+  test.each([
+    ["a chat", { promptTokens: 12, cachedTokens: 0, outputTokens: 4 }],
+    ["a chat whose prompt is cached", { promptTokens: 12, cachedTokens: 11, outputTokens: 4 }],
+    ["a chat as a stream", { promptTokens: 12, cachedTokens: 11, outputTokens: 4 }],
+    ["a text", { promptTokens: 2, cachedTokens: 0, outputTokens: 3 }],
+    ["a text as a stream", { promptTokens: 2, cachedTokens: 1, outputTokens: 3 }],
+    ["an answer that goes on as a stream", { promptTokens: 16, cachedTokens: 15, outputTokens: 3 }],
+    ["two answers", { promptTokens: 12, outputTokens: 4 }],
+    ["two answers as a stream", { promptTokens: 12, outputTokens: 4 }],
+    ["two prompts", { promptTokens: 6, outputTokens: 6 }],
+  ])("%s has the finish and the counts that the server gave it", async (name, counts) => {
+    const { content, usage, soFar } = await readOf(name);
+    expect(content.finish).toBe("length");
+    expect(content.text).not.toBe("");
+    expect(usage).toMatchObject({ ...counts, source: "engine" });
+    expect(soFar).toBe(counts.outputTokens);
+  });
+
+  test.each(["a tool call", "a tool call as a stream"])("%s is read whole", async (name) => {
+    const { content } = await readOf(name);
+    expect(content).toMatchObject({ tool: "weigh", finish: "tool_calls" });
+    expect(JSON.parse(content.arguments)).toEqual({ unit: "kg" });
+  });
+
+  test.each([
+    ["a prompt that is too long", "context_length_exceeded"],
+    ["a field of another kind", "invalid_request"],
+  ])("%s is the caller's fault", async (name, code) => {
+    await expect(readOf(name)).rejects.toMatchObject({ status: 400, code, retryable: false });
+  });
+
+  test("a refusal does not show where in its files the server found the fault", async () => {
+    const said = recordedCall(file, "a field of another kind").script.fail!.body as { message: string };
+    expect(said.message).toContain("http_server.py");
+    const error = (await readOf("a field of another kind").catch((thrown: unknown) => thrown)) as Error;
+    expect(error.message).toContain("'loc': ('body', 'max_tokens')");
+    expect(error.message).not.toContain("http_server.py");
+  });
+});
+
 describe("what SGLang says of itself", () => {
-  test("all of it is asked: context, pages, cache, calls at once over its ranks, media", async () => {
+  test("all of it is asked: context, pages, cache, calls at once, media", async () => {
     const { engine } = await running();
     const { capabilities, ...facts } = await engine.probe();
     expect(facts).toEqual({
       models: ["scripted"],
-      contextTokens: 32_768,
-      blockTokens: 64,
-      slots: 96,
-      kv: { bytesPerToken: 0, deviceTokens: 240_000, totalTokens: 240_000, reloadMsPerToken: {} },
+      contextTokens: 1_024,
+      blockTokens: 1,
+      slots: 4,
+      kv: { bytesPerToken: 0, deviceTokens: 4_096, totalTokens: 4_096, reloadMsPerToken: {} },
     });
-    expect(capabilities).toMatchObject({ speaks: ["chat", "completions"], media: ["image"], stops: true });
+    expect(capabilities).toMatchObject({
+      speaks: ["chat", "completions"],
+      media: [],
+      tokenize: true,
+      stops: true,
+    });
     expect(capabilities.fields).toContain("tools");
   });
 
+  test("calls at once and cache are those of all ranks, and calls at once what it worked out where it was not told", async () => {
+    const { server, engine } = await running();
+    Object.assign(server.answers["GET /server_info"] as Json, {
+      dp_size: 2,
+      max_running_requests: null,
+      internal_states: [{ effective_max_running_requests_per_dp: 48 }],
+    });
+    (server.answers["GET /model_info"] as Json)["has_image_understanding"] = true;
+    const { slots, kv, capabilities } = await engine.probe();
+    expect([slots, kv!.deviceTokens, capabilities.media]).toEqual([96, 8_192, ["image"]]);
+  });
+
   test("a version with the older names of its routes is asked by them, and one that has neither says nothing", async () => {
-    let older: Record<string, unknown> = {};
+    let older: Json = {};
     const server = await scriptedServer(file, {
       "GET /get_server_info": () => older["GET /server_info"] as object,
       "GET /get_model_info": () => older["GET /model_info"] as object,
@@ -59,10 +131,10 @@ describe("what SGLang says of itself", () => {
     older = { ...server.answers };
     for (const route of ["GET /server_info", "GET /model_info"]) delete server.answers[route];
     const engine = createOpenAiEngine({ url: server.url, model: "scripted" });
-    expect(await engine.probe()).toMatchObject({ slots: 96, capabilities: { media: ["image"] } });
+    expect(await engine.probe()).toMatchObject({ slots: 4, capabilities: { media: [] } });
     older = {};
     const facts = await engine.probe();
-    expect(facts).toMatchObject({ models: ["scripted"], contextTokens: 32_768 });
+    expect(facts).toMatchObject({ models: ["scripted"], contextTokens: 1_024 });
     expect(facts.slots).toBeUndefined();
   });
 
@@ -72,13 +144,13 @@ describe("what SGLang says of itself", () => {
 
   test("without a parser of tool calls it would hand them back as text, so tools are refused", async () => {
     const { server, engine } = await running();
-    (server.answers["GET /server_info"] as Record<string, unknown>)["tool_call_parser"] = null;
+    (server.answers["GET /server_info"] as Json)["tool_call_parser"] = null;
     const { capabilities } = await engine.probe();
     for (const field of ["tools", "tool_choice", "parallel_tool_calls"])
       expect(capabilities.fields).not.toContain(field);
   });
 
-  test.each<[string, Record<string, unknown>, Record<string, unknown>]>([
+  test.each<[string, Json, Json]>([
     ["nothing", {}, {}],
     ["numbers that are none", { context_length: "many", page_size: -1, max_running_requests: 1.5, dp_size: 0 }, {}],
     ["lists of something else", { internal_states: [null], max_total_num_tokens: 1e300 }, {}],

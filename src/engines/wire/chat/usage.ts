@@ -104,6 +104,9 @@ export function retryAfterSeconds(header: string | string[] | undefined, now = D
   return Number.isNaN(date) ? undefined : Math.max(0, Math.ceil((date - now) / 1000));
 }
 
+/** Where SGLang's refusal of a field goes on with the place in its own files, which is of no use to callers. */
+const sourceLine = /\n\n {2}File "/;
+
 /** What went wrong inside an answer: `{error: {message, code, param}}`, vLLM's older `{message, code}`, or plain text. */
 function errorDetail(text: string): { message?: string; code?: string; param?: string; hint?: string } {
   let parsed: unknown;
@@ -118,7 +121,7 @@ function errorDetail(text: string): { message?: string; code?: string; param?: s
   const field = (name: string) => (typeof error?.[name] === "string" ? error[name] : undefined);
   const message = field("message") ?? field("detail");
   return {
-    ...(message !== undefined && { message: message.slice(0, 2000) }),
+    ...(message !== undefined && { message: message.split(sourceLine)[0]!.slice(0, 2000) }),
     ...(field("code") !== undefined && { code: field("code")! }),
     ...(field("param") !== undefined && { param: field("param")! }),
     ...(field("hint") !== undefined && { hint: field("hint")! }),
