@@ -39,7 +39,7 @@ export class SseScanner {
 
   /** Takes the next piece; calls the listener for every event that is complete with it. Throws EngineError past the bound. */
   push(piece: Uint8Array): void {
-    let bytes = Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength);
+    let bytes = Buffer.isBuffer(piece) ? piece : Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength);
     if (this.#skipLf && bytes.length > 0) {
       if (bytes[0] === lf) bytes = bytes.subarray(1);
       this.#skipLf = false;
