@@ -75,7 +75,8 @@ describe.each([false, true])("a call (stream: %s)", (stream) => {
     const { code, ways } = await ended(at, { stream });
     expect(code).toBeUndefined();
     expect(ways).toEqual(elsewhere);
-    await engine.seen[0]!.gone;
+    // On a busy machine the time may be over before the request was sent.
+    await engine.seen[0]?.gone;
   });
 
   test("that has nowhere else to go fails after that time, instead of waiting for ever", async () => {
