@@ -104,11 +104,6 @@ test("what is recorded is read back as it was, absent fields included", async ()
     attempts: [attempt, bareAttempt].map((one) => JSON.stringify(attemptToRow(one))),
     calls: [call, bare].map((one) => JSON.stringify(callToRow(one))),
   };
-  await db.query(
-    `insert into batches (project, id, organisation, endpoint, input_file, status, expires_at)
-     values ($1, 'batch_1', 'org', 'x', 'x', 'in_progress', now())`,
-    [call.project],
-  );
   await callRecords.post(db, rows);
   await callRecords.post(db, rows);
   expect(await callsBeginning(db, ["org", null], "call_", { limit: 5 })).toEqual([call, bare]);
