@@ -1,7 +1,6 @@
 // The suite in three lanes (docs/testing.md), each a vitest project with only the set-up that it needs. Which lane a file is in follows
 // from what it imports (test/lanes.ts). The lanes run one after another, the quick one first, in two workers (the pure lane: three), because
-// the machines that run them have two cores. Files of the first two share processes (`isolate: false`): starting one for each takes longer
-// than the tests of most.
+// the machines that run them have two cores.
 import { configDefaults, defineConfig } from "vitest/config";
 import { guardFile, lanes, testGlobs } from "./test/lanes.ts";
 
@@ -21,6 +20,7 @@ export default defineConfig({
           include: testGlobs,
           exclude: [...configDefaults.exclude, ...room, ...whole],
           setupFiles: [guardFile],
+          // Files share processes: starting one for each takes longer than the tests of most.
           isolate: false,
           // Its tests wait for clocks and sockets of their own as often as they compute: a third worker fills the pauses of two cores.
           maxWorkers: 3,
@@ -29,13 +29,7 @@ export default defineConfig({
       },
       {
         extends: true,
-        test: {
-          name: "room",
-          include: room,
-          globalSetup: ["test/setup/postgres.ts"],
-          isolate: false,
-          sequence: { groupOrder: 1 },
-        },
+        test: { name: "room", include: room, globalSetup: ["test/setup/postgres.ts"], sequence: { groupOrder: 1 } },
       },
       {
         extends: true,
