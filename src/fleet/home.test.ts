@@ -1,10 +1,10 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { createServer, Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { LineshaftError } from "../errors/index.ts";
 import { Home } from "./home.ts";
 import { assertPortFree, freePort } from "./ports.ts";
@@ -117,6 +117,14 @@ describe("ports", () => {
       hint: expect.stringContaining("LINESHAFT_PORT"),
     });
     server.close();
+  });
+
+  test("the one that is kept for another server is not given", async () => {
+    const listen = vi.spyOn(Server.prototype, "address");
+    onTestFinished(() => void listen.mockRestore());
+    const address = { address: "127.0.0.1", family: "IPv4" };
+    listen.mockReturnValueOnce({ ...address, port: 40_001 }).mockReturnValueOnce({ ...address, port: 40_002 });
+    expect(await freePort(40_001)).toBe(40_002);
   });
 
   test("a free one can be taken", async () => {

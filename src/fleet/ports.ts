@@ -4,9 +4,15 @@ import { createServer, isIPv4 } from "node:net";
 import { LineshaftError } from "../errors/index.ts";
 import { programName } from "./processes.ts";
 
-/** A port of loopback that is free now. Another process may take it before the child does; the child is then started again. */
-export async function freePort(): Promise<number> {
-  return listenOnce(0, "127.0.0.1");
+/**
+ * A port of loopback that is free now, other than `except`, which is kept for a server that listens later. Another process may take it before
+ * the child does; the child is then started again.
+ */
+export async function freePort(except?: number): Promise<number> {
+  for (;;) {
+    const port = await listenOnce(0, "127.0.0.1");
+    if (port !== except) return port;
+  }
 }
 
 /** Throws a LineshaftError that names the process which holds the port, if one does. */

@@ -25,25 +25,26 @@ interface StartedDatabase {
 export async function startDatabase(
   home: Home,
   supervisor: Supervisor,
-  external: ExternalUrls & { LINESHAFT_GATEWAYS?: number },
+  external: ExternalUrls & { LINESHAFT_GATEWAYS?: number; LINESHAFT_PORT?: number },
 ): Promise<StartedDatabase> {
   if (external.DATABASE_URL) return { db: await openExternal(external.DATABASE_URL, external), port: null };
-  const { LINESHAFT_GATEWAYS: gateways = 1 } = external;
+  const { LINESHAFT_GATEWAYS: gateways = 1, LINESHAFT_PORT: ownPort } = external;
   // Main has a pool of its own also where it serves no client.
-  const { urls, port } = await startEmbedded(home, supervisor, gateways === 1 ? 1 : 1 + gateways);
+  const processes = gateways === 1 ? 1 : 1 + gateways;
+  const { urls, port } = await startEmbedded(home, supervisor, { processes, ownPort });
   return { db: await openMigrated(urls), port };
 }
 
 /**
  * Starts the embedded server with its roles and its database, on a free port; migrates nothing. `processes`: how many will connect, each
- * with a pool of its own.
+ * with a pool of its own. `ownPort`: where the instance listens once the database is there.
  */
 export async function startEmbedded(
   home: Home,
   supervisor: Supervisor,
-  processes = 1,
+  { processes = 1, ownPort }: { processes?: number; ownPort?: number | undefined } = {},
 ): Promise<{ urls: DatabaseUrls; port: number }> {
-  const port = await freePort();
+  const port = await freePort(ownPort);
   const secrets = home.secrets();
   const command = await preparePostgres({ home: home.path, port, password: secrets.postgresPassword, processes });
   removeStalePidFile(command.dataFolder);

@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { freePort } from "../../src/fleet/index.ts";
+import { assertPortFree } from "../../src/fleet/index.ts";
 
 const launcher = fileURLToPath(new URL("../../bin/lineshaft", import.meta.url));
 const startTimeoutMs = 120_000;
@@ -38,10 +38,26 @@ export interface InstanceOptions {
   words?: string[];
 }
 
+/**
+ * A free port below those that systems give to servers and connections that name none. Such a port could be given to another process, also to
+ * a child of the instance, before the instance listens.
+ */
+async function unsharedPort(): Promise<number> {
+  for (;;) {
+    const port = 10_000 + Math.floor(20_000 * Math.random());
+    try {
+      await assertPortFree(port, "127.0.0.1");
+      return port;
+    } catch {
+      // Taken.
+    }
+  }
+}
+
 /** Starts an instance and waits until it is ready; throws with what it printed when it is not. */
 export async function startInstance(options: InstanceOptions = {}): Promise<Instance> {
   const home = options.home ?? (await mkdtemp(join(tmpdir(), "lineshaft-instance-")));
-  const port = options.port ?? (await freePort());
+  const port = options.port ?? (await unsharedPort());
   const child = spawn(launcher, ["up", "--json", ...(options.words ?? [])], {
     env: { ...process.env, ...options.env, LINESHAFT_HOME: home, LINESHAFT_PORT: String(port) },
     stdio: ["ignore", "pipe", "pipe"],
