@@ -84,7 +84,7 @@ export function createApi(dependencies: ApiDependencies, bodies: BodyBudget): Op
   routes.serveOn(app);
 
   app.notFound((c) => {
-    throw notServed(c.req.method, c.req.path, "What there is stands in /api/docs.");
+    throw notServed({ method: c.req.method, path: c.req.path }, "What there is stands in /api/docs.");
   });
   app.onError((error, c) => {
     const failure = isHttpException(error)

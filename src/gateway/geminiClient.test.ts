@@ -68,6 +68,30 @@ describe("Google's clients", () => {
     expect(await refused(await send(at, path, hello, {}))).toEqual([401, "UNAUTHENTICATED"]);
     expect(await refused(await send(at, path, {}))).toEqual([400, "INVALID_ARGUMENT"]);
     expect(await refused(await send(at, "/models/none:generateContent", hello))).toEqual([404, "NOT_FOUND"]);
-    expect(await refused(await send(at, "/cachedContents", hello))).toEqual([404, "NOT_FOUND"]);
+    expect(await refused(await send(at, "/tunedModels", hello))).toEqual([404, "NOT_FOUND"]);
+  });
+
+  test("files are not offered: the refusal says so in Google's shape and what to do, at every path that its SDKs ask", async () => {
+    await using at = await testGateway();
+    const google = { "x-goog-api-key": at.key };
+    for (const [method, path, headers] of [
+      ["POST", "/upload/v1beta/files", google],
+      ["POST", `/upload/v1beta/files?key=${at.key}`, {}],
+      ["POST", "/upload/v1/files", google],
+      ["GET", "/v1beta/files", google],
+      ["GET", "/v1/files", google],
+      ["DELETE", "/v1/files/abc", google],
+    ] as const) {
+      const answer = await fetch(at.address + path, { method, headers, ...(method === "POST" && { body: "{}" }) });
+      expect([path, answer.status, await answer.json()]).toMatchObject([
+        path,
+        404,
+        { error: { code: 404, status: "NOT_FOUND", message: expect.stringContaining("`inlineData`") } },
+      ]);
+    }
+    const stranger = await fetch(`${at.address}/v1/files`, { headers: { "x-goog-api-key": "wrong" } });
+    expect([stranger.status, await stranger.json()]).toMatchObject([401, { error: { status: "UNAUTHENTICATED" } }]);
+    const openAi = await fetch(`${at.address}/v1/files`, { headers: { authorization: `Bearer ${at.key}` } });
+    expect([openAi.status, await openAi.json()]).toMatchObject([200, { object: "list" }]);
   });
 });

@@ -164,7 +164,8 @@ async function serveProtocol(
       held.release();
     }
   }
-  throw notServed(request.method!, path, `Served are ${servedRoutes.join(", ")}.`);
+  const { method, headers } = request;
+  throw notServed({ method: method!, path, headers }, `Served are ${servedRoutes.join(", ")}.`);
 }
 
 /** The key where only this protocol's clients write it. One in the address is never logged: no line of the log holds an address. */

@@ -9,7 +9,7 @@ import { geminiEmbeddings } from "./geminiEmbeddings/index.ts";
 import { messages } from "./messages/index.ts";
 import { rerank } from "./rerank/index.ts";
 import { responses } from "./responses/index.ts";
-import type { CallRoute, Protocol, Question } from "./types.ts";
+import type { CallRoute, NotOffered, Protocol, Question } from "./types.ts";
 
 const protocols: readonly Protocol[] = [
   chat,
@@ -24,10 +24,29 @@ const protocols: readonly Protocol[] = [
 
 /** The protocol whose paths these are, whether they are served or not. OpenAI's and Anthropic's share theirs: a header tells them apart. */
 export function protocolOf(path: string, headers: IncomingHttpHeaders): Protocol | undefined {
-  const own = protocols.find(({ root }) => root !== undefined && path.startsWith(root));
+  const own = protocols.find(({ roots }) => roots?.some((root) => path.startsWith(root)));
   if (own || !path.startsWith("/v1/")) return own;
   return protocols.find(({ saidBy }) => saidBy !== undefined && headers[saidBy] !== undefined) ?? chat;
 }
+
+/** Protocols with parts that are not offered. */
+const withoutParts = protocols.filter((protocol) => protocol.notOffered !== undefined);
+
+/**
+ * A part of a protocol's API that is not offered. OpenAI's API may have the same path: a header says whose client asks. Its request is then
+ * refused as its own API would, and is not taken for a request of OpenAI's.
+ */
+export function notOfferedAt(path: string, headers: IncomingHttpHeaders): NotOffered | undefined {
+  for (const { saidBy, roots, notOffered } of withoutParts) {
+    if (headers[saidBy!] === undefined && !roots?.some((root) => path.startsWith(root))) continue;
+    const part = notOffered!.find((one) => isWithin(path, one.path));
+    if (part) return part;
+  }
+  return undefined;
+}
+
+const isWithin = (path: string, folder: string): boolean =>
+  path.startsWith(folder) && (path.length === folder.length || path[folder.length] === "/");
 
 /** What a request asks for. `names`: what its path says in place of the route's names in braces, as it stands in the path. */
 export type Route =
@@ -65,6 +84,7 @@ export function methodsOf(path: string): string[] {
 
 /** Undefined where no protocol serves it. `headers` decide between protocols that serve the same path. */
 export function routeOf(method: string, path: string, headers: IncomingHttpHeaders = {}): Route | undefined {
+  if (notOfferedAt(path, headers)) return undefined;
   const routes = exact.get(`${method} ${path}`);
   if (routes) return routes.length === 1 ? routes[0] : chosen(routes, headers);
   const matching: Route[] = [];

@@ -119,12 +119,21 @@ interface FileReply {
   events?: undefined;
 }
 
+/** `path`: the part of the API is this path and all below it. `name` begins a sentence. */
+export interface NotOffered {
+  readonly path: string;
+  readonly name: string;
+  readonly hint: string;
+}
+
 export interface Protocol {
   readonly name: string;
   /** Of its bodies and answers. */
   readonly shape: Shape;
-  /** Paths below this one are its own: also those that are not served have errors in its shape. */
-  readonly root?: string;
+  /** Paths below these are its own: also those that are not served have errors in its shape. */
+  readonly roots?: readonly string[];
+  /** Parts of its API that Lineshaft does not offer, and what a client does in their place. */
+  readonly notOffered?: readonly NotOffered[];
   /** Where its clients write their key, beside `authorization` and `x-api-key`. */
   readonly keyIn?: { readonly header: string; readonly query: string };
   /** A header by which its clients are known where another protocol serves the same path. */

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { LineshaftError } from "../../../errors/index.ts";
 import type { AnswerDelta, RegisteredEndpoint, Shape, Usage } from "../../../engines/index.ts";
 import type { ModelCall } from "../../modelCall.ts";
-import { protocolOf, routeOf } from "../registry.ts";
+import { notOfferedAt, protocolOf, routeOf } from "../registry.ts";
 import type { Told } from "../types.ts";
 import { gemini } from "./index.ts";
 
@@ -311,6 +311,27 @@ test("its list of models is told at /v1/models too, to a client whose key is in 
     expect(routeOf("GET", path)!.protocol.name).toBe("chat");
     expect(routeOf("GET", path, { "anthropic-version": "2023-06-01" })!.protocol.name).toBe("messages");
   }
-  // What is not served has its errors in Google's shape.
-  expect(protocolOf("/v1/cachedContents", google)).toBe(gemini);
+});
+
+test.each(["files", "files/abc", "cachedContents", "batches"])(
+  "%s are not offered in Google's shape, and OpenAI's clients have their own at the same path",
+  (path) => {
+    const google = { "x-goog-api-key": "key" };
+    for (const [root, headers] of [
+      ["/v1", google],
+      ["/v1beta", {}],
+      ["/upload/v1beta", {}],
+      ["/upload/v1", google],
+    ] as const) {
+      for (const method of ["GET", "POST"]) expect(routeOf(method, `${root}/${path}`, headers)).toBeUndefined();
+      expect(protocolOf(`${root}/${path}`, headers)).toBe(gemini);
+      expect(notOfferedAt(`${root}/${path}`, headers)).toMatchObject({ name: expect.stringContaining("Google's") });
+    }
+    expect(notOfferedAt(`/v1/${path}`, {})).toBeUndefined();
+  },
+);
+
+test("OpenAI's files and batches are served where no header names another protocol", () => {
+  for (const path of ["/v1/files", "/v1/files/abc", "/v1/batches"]) expect(routeOf("GET", path)).toBeDefined();
+  expect(notOfferedAt("/v1beta/filesystem", {})).toBeUndefined();
 });

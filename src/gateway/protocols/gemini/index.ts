@@ -8,6 +8,7 @@ import { checkToolChoice, GeminiCall } from "./call.ts";
 import { countTokens, withoutModel } from "./count.ts";
 import { geminiErrorBody, geminiStatus } from "./errors.ts";
 import { geminiModels } from "./models.ts";
+import { notOffered } from "./notOffered.ts";
 import { geminiBody, spelled } from "./schema.ts";
 
 /**
@@ -19,7 +20,8 @@ export const roots = ["/v1beta/models", "/v1/models"] as const;
 export const gemini: Protocol = {
   name: "gemini",
   shape: "gemini",
-  root: "/v1beta/",
+  roots: ["/v1beta/", "/upload/"],
+  notOffered,
   saidBy: "x-goog-api-key",
   keyIn: { header: "x-goog-api-key", query: "key" },
   calls: roots.flatMap((root): CallRoute[] => [
