@@ -5,6 +5,7 @@
 // The prompt is held by a bound from its bytes, which is about four times too high and needs no question to an engine. Where such a hold
 // has to wait or is refused, an engine counts the prompt and the hold is asked for by the count. So a budget is as exact near its end as
 // far from it, and a call that fits is not refused for a bound. Where an answer has to wait for more, its prompt is counted then (cover.ts).
+// Where a whole limit was lowered, the prompt is counted too, and what the bound held too much pays for output.
 import { holdNanoMost, worstCase } from "../ledger/index.ts";
 import type { AttemptLedger, HoldRequest, HoldResult, RateCard } from "../ledger/index.ts";
 import { shapeFor, type RegisteredEndpoint } from "../engines/index.ts";
@@ -123,6 +124,22 @@ export class Holding {
     };
   }
 
+  /** An attempt whose limit was lowered while its prompt was held by a bound. Without a count it stays as it is. */
+  async #counted(call: CallState, attempt: NewAttempt, boundTokens: number, held: Admitted): Promise<AdmittedAttempt> {
+    const { worst, id } = attempt;
+    try {
+      const exact = await worst.count();
+      if (exact !== undefined && exact * worst.answers < boundTokens) {
+        const outputTokens = this.#ledger.recount(id, exact * worst.answers);
+        const counted = { ...held, outputTokens, outputLimit: outputTokens };
+        return this.#admitted(call, attempt, exact * worst.answers, counted);
+      }
+    } catch {
+      // The engine does not answer, or the disk has no room for the record.
+    }
+    return this.#admitted(call, attempt, boundTokens, held);
+  }
+
   /** An attempt whose hold cannot be decided at once, or was refused by the bound of its prompt. */
   async #waited(
     call: CallState,
@@ -130,10 +147,11 @@ export class Holding {
     bounded: HoldRequest,
     refused: HoldResult | undefined,
   ): Promise<AdmittedAttempt> {
-    const { worst, card } = attempt;
+    const { worst, card, whole } = attempt;
     let held = bounded;
-    const waiting = refused ? undefined : new GivenUp(this.#ledger, held);
-    let result = refused ?? (await waiting!.soon);
+    // A whole limit that is refused may still be lowered.
+    const waiting = refused && !whole ? undefined : new GivenUp(this.#ledger, held);
+    let result = waiting ? await waiting.soon : refused;
     if (!result?.admitted) {
       const exact = await worst.count();
       if (exact !== undefined && exact < worst.promptTokens) {
@@ -145,6 +163,8 @@ export class Holding {
       }
     }
     result ??= await waiting!.result;
+    if (result.admitted && held === bounded && result.outputLimit < worst.outputTokensInAll)
+      return this.#counted(call, attempt, held.promptTokens, result);
     if (result.admitted) return this.#admitted(call, attempt, held.promptTokens, result);
     this.#metrics.budgetRefused(result.refusedBy.scope.kind);
     const { units } = held;

@@ -148,6 +148,40 @@ describe("budgets", () => {
     expect(settlements).toMatchObject([{ held_nano: 106n }]);
   });
 
+  test("of an engine that cannot be stopped, what the bound held too much pays for output: the limit is that of the counted prompt", async () => {
+    await using at = await testGateway();
+    const messages = [{ role: "user" as const, content: "x".repeat(1000) }];
+    // Bounded by 1,000 bytes and the template's room, of which 12 tokens are left: 4,632 nano and 36.
+    at.engines.resolve("scripted")!.engine.tokenize = async () => ({ count: 12 });
+    await setBudget(at, 4_632n + 200n * 7n);
+    await at.client().chat.completions.create({ ...hello, messages });
+    expect(at.engine.seen[0]!.body["max_tokens"]).toBe(856);
+    const { settlements } = await rows(at);
+    expect(settlements).toMatchObject([{ prompt_tokens: 10n, suspense_nano: 0n }]);
+    expect((await at.ledger.prove()).discrepancies).toEqual([]);
+  });
+
+  test("the count gives the whole limit and no more, and the rest of the hold is free for others", async () => {
+    await using at = await testGateway();
+    const messages = [{ role: "user" as const, content: "x".repeat(1000) }];
+    at.engines.resolve("scripted")!.engine.tokenize = async () => ({ count: 12 });
+    await setBudget(at, 4_632n + 200n * 7n);
+    await at.client().chat.completions.create({ ...hello, messages, max_tokens: 300 });
+    expect(at.engine.seen[0]!.body["max_tokens"]).toBe(300);
+    const { settlements } = await rows(at);
+    expect(settlements).toMatchObject([{ held_nano: 12n * 3n + 300n * 7n }]);
+  });
+
+  test("a prompt that no engine counts is held by its bound, also where the budget has just refused", async () => {
+    await using at = await testGateway({ script: { usage: { prompt: 10, output: 4 } } });
+    await setBudget(at, 546n * 3n + 300n * 7n);
+    // The second comes while the budget is known to have no money for a whole limit, and is given the lower one all the same.
+    for (const limit of [300, 291, 283]) {
+      await at.client().chat.completions.create(hello);
+      expect(at.engine.seen.at(-1)!.body["max_tokens"]).toBe(limit);
+    }
+  });
+
   test("what is left of the tightest budget is in the answer", async () => {
     await using at = await testGateway();
     await setBudget(at, 1_000_000n);

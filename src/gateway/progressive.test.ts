@@ -154,6 +154,22 @@ describe.each([true, false])("an answer (stream: %s)", (stream) => {
     expect(at.ledger.calls[1]).toMatchObject({ cut_by: "bud_1" });
   });
 
+  test("of such an engine that counts has the limit that its counted prompt leaves, and a failed count changes nothing", async () => {
+    await using at = await memoryGateway({ owner: "someone", script: { usage: { prompt: 10, output: 4 } } });
+    const { engine } = at.engines.resolve("scripted")!;
+    engine.tokenize = async () => ({ count: 10 });
+    at.ledger.limitNano = promptNano + 300n * 7n;
+    await askedOf(at, stream, { max_tokens: 32_000 });
+    expect(at.engine.seen[0]!.body["max_tokens"]).toBe(529);
+    expect(at.ledger.spentNano).toBe(10n * 3n + 4n * 7n);
+    engine.tokenize = async () => {
+      throw new Error("It is away.");
+    };
+    await askedOf(at, stream, { max_tokens: 32_000 });
+    expect(at.engine.seen[1]!.body["max_tokens"]).toBe(291);
+    expect(at.ledger.held.size).toBe(0);
+  });
+
   test("whose extension cannot be recorded ends with that error, not with the limit of a budget", async () => {
     await using at = await memoryGateway({
       script: { chunks: words(1000), chunkTokens: 1, usage: { prompt: 10, output: 1000 } },

@@ -211,10 +211,12 @@ export interface AttemptLedger {
    */
   extend(attempt: string, outputTokens: number, seenOutputTokens: number, stands: boolean): Promise<Extended>;
   /**
-   * Lowers a hold to a prompt of `promptTokens`, where more were held for it. The hold covers as much output as before, and what it held
-   * beyond that is free for everything that waits, in its order. Throws `storage_full` where that cannot be recorded: then nothing changes.
+   * Lowers a hold to a prompt of `promptTokens`, where more were held for it, and answers the output tokens that it covers then. The hold
+   * covers as much output as before; a `whole` one whose limit was lowered covers as much of its limit as what it holds pays for. What it
+   * held beyond that is free for everything that waits, in its order. Throws `storage_full` where that cannot be recorded: then nothing
+   * changes.
    */
-  recount(attempt: string, promptTokens: number): void;
+  recount(attempt: string, promptTokens: number): number;
   /**
    * Settles by what was used, at most by the hold. Its record is written before that of its call, in one write with it where the attempt is
    * the last, and at the latest at the end of this turn of the event loop; it is posted to Postgres later.

@@ -82,10 +82,14 @@ export class MemoryLedger implements AttemptLedger {
     return { outputTokens: held.covered, cutBy: by && { ...by, why: "spent" } };
   }
 
-  recount(attempt: string, promptTokens: number): void {
+  recount(attempt: string, promptTokens: number): number {
     const held = this.held.get(attempt)!;
+    const heldNano = amountOf(held.hold, held.covered);
     held.hold = { ...held.hold, promptTokens };
+    if (held.hold.whole)
+      while (held.covered < held.hold.outputTokens && amountOf(held.hold, held.covered + 1) <= heldNano) held.covered++;
     for (const wake of this.#waiting.splice(0)) wake();
+    return held.covered;
   }
 
   settle({ attempt, tokens, usageSource, unanswered: silent, row }: AttemptSettlement): Settlement {

@@ -244,6 +244,38 @@ describe("one process", () => {
     expect(result.outputTokens).toBe(450);
   });
 
+  test("its lowered limit covers more where its prompt is counted, from the same money, and after a crash too", async () => {
+    await using db = await testDatabase();
+    await makeOrganisation(db);
+    await budget(db, 1_000n);
+    const spools = spoolsFolder();
+    const admission = await process(db, undefined, spools);
+    const request = holdOf({ whole: true, promptTokens: 400 });
+    expect((await held(admission, request)).outputLimit).toBe(300);
+    expect(admission.recount(request.attempt, 100)).toBe(450);
+    await admission.sent(request.attempt, "engine_1");
+    const row = () => {
+      throw new Error("EIO: i/o error, write");
+    };
+    const tokens = { promptTokens: 100, cachedTokens: 0, outputTokens: 450 };
+    expect(() => admission.settle({ attempt: request.attempt, tokens, usageSource: "engine", row })).toThrow("EIO");
+    await admission.close();
+    expect(await new Replay({ db, process: 1, root: spools, rows }).round()).toBe(1);
+    expect(await figures(db)).toEqual({ spent: 1_000n, leased: 0n, lost: 0n });
+    expect((await proveLedger(db, "whole", undefined)).discrepancies).toEqual([]);
+  });
+
+  test("a counted prompt covers no more than the limit, and what is held beyond that is free", async () => {
+    await using db = await testDatabase();
+    await makeOrganisation(db);
+    const { id } = await budget(db, 1_000n);
+    const admission = await process(db);
+    const request = holdOf({ whole: true, promptTokens: 400, outputTokens: 310 });
+    expect((await held(admission, request)).outputLimit).toBe(300);
+    expect(admission.recount(request.attempt, 100)).toBe(310);
+    expect(admission.standing(id)).toMatchObject({ heldNano: 720n, freeNano: 280n });
+  });
+
   test("a whole limit that is asked for after the hold is cut at the budget's end, although nothing was seen of an answer", async () => {
     await using db = await testDatabase();
     await makeOrganisation(db);

@@ -109,8 +109,8 @@ export class Admission implements AttemptLedger {
     return this.#of(attempt).tenure.extend(attempt, outputTokens, seen, stands);
   }
 
-  recount(attempt: string, promptTokens: number): void {
-    this.#of(attempt).tenure.recount(attempt, promptTokens);
+  recount(attempt: string, promptTokens: number): number {
+    return this.#of(attempt).tenure.recount(attempt, promptTokens);
   }
 
   settle(request: AttemptSettlement): Settlement {

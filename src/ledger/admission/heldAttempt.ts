@@ -46,10 +46,20 @@ export class UnderWay {
     this.coveredTokens = coveredBy(this.request, this.heldNano);
   }
 
-  /** Its prompt has fewer tokens than were held, so that `amountNano` covers as much output as before. */
-  recounted(promptTokens: number, amountNano: bigint): void {
+  /**
+   * What the hold is with a smaller prompt: as much output as before for less money, and where a whole limit was lowered as much of that
+   * limit as the same money covers.
+   */
+  withPrompt(promptTokens: number): { amountNano: bigint; coveredTokens: number } {
+    const request = { ...this.request, promptTokens };
+    const coveredTokens = request.whole ? coveredBy(request, this.heldNano) : this.coveredTokens;
+    return { amountNano: priceUpTo(request, coveredTokens), coveredTokens };
+  }
+
+  recounted(promptTokens: number, { amountNano, coveredTokens }: { amountNano: bigint; coveredTokens: number }): void {
     this.request = { ...this.request, promptTokens };
     this.heldNano = amountNano;
+    this.coveredTokens = coveredTokens;
   }
 
   cut(by: BudgetCut): void {

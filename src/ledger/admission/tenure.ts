@@ -171,19 +171,20 @@ export class Tenure {
   }
 
   /** As `AttemptLedger` says. The record is written before anything of the hold is free. */
-  recount(attempt: string, promptTokens: number): void {
+  recount(attempt: string, promptTokens: number): number {
     const held = this.#held(attempt);
-    if (promptTokens >= held.request.promptTokens) return;
-    const { heldNano, coveredTokens, seenTokens, shares, countedAtMs } = held;
-    const amountNano = priceUpTo({ ...held.request, promptTokens }, coveredTokens);
-    if (amountNano >= heldNano) return;
+    if (promptTokens >= held.request.promptTokens) return held.coveredTokens;
+    const { heldNano, seenTokens, shares, countedAtMs } = held;
+    const { amountNano, coveredTokens } = held.withPrompt(promptTokens);
+    if (amountNano >= heldNano && coveredTokens <= held.coveredTokens) return held.coveredTokens;
     this.#makeRoom(held);
     held.room.append(
       encodeExtend({ attempt, amountNano, coveredTokens, seenTokens, shares, countedAtMs, promptTokens }),
     );
-    held.recounted(promptTokens, amountNano);
+    held.recounted(promptTokens, { amountNano, coveredTokens });
     this.#book.lower(attempt, heldNano - amountNano, this.#options.clock());
     this.#step();
+    return coveredTokens;
   }
 
   /** Throws where the record cannot be written: the attempt holds on then, and may be settled again. */
