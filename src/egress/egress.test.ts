@@ -1,6 +1,6 @@
 // The door to the network against real servers on loopback: what leaves, how failures are said, who waits for whom.
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import { createServer as createSocketServer, type AddressInfo, type Socket } from "node:net";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { send, type EgressRequest, type EgressResponse } from "./egress.ts";
 import { EgressError } from "./errors.ts";
@@ -102,6 +102,29 @@ describe("failures speak of the endpoint, or in the words of the room that asked
     });
     await expect(textOf(await get(url, { silenceMs: 50 }))).rejects.toMatchObject({ code });
     await expect(textOf(await get(url, { silenceMs: 50, translate }))).rejects.toThrow(`the tool: ${code}`);
+  });
+
+  test("a piece that came while this process was busy is read before its sender is taken for silent", async () => {
+    const answers: Socket[] = [];
+    const sender = createSocketServer((socket) => {
+      answers.push(socket);
+      socket.write("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nfirst");
+    });
+    await new Promise<void>((resolve) => sender.listen(0, "127.0.0.1", resolve));
+    onTestFinished(() => void sender.close());
+    const { port } = sender.address() as AddressInfo;
+    const { body } = await get(`http://127.0.0.1:${port}`, { idleMs: 50 });
+    let text = "";
+    for await (const piece of body) {
+      text += Buffer.from(piece).toString();
+      if (text !== "first") continue;
+      // Behind the reading of sockets in a turn of the event loop, so that timers are next.
+      await new Promise((resolve) => setImmediate(resolve));
+      answers[0]!.end("later");
+      const until = performance.now() + 100;
+      while (performance.now() < until);
+    }
+    expect(text).toBe("firstlater");
   });
 
   test("metadata services are refused as configured addresses too", async () => {

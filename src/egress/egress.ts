@@ -140,6 +140,8 @@ class Exchange implements Dispatcher.DispatchHandler, ByteStream {
   readonly #idleMs: number | undefined;
   /** Runs from the first piece of the body on, where the silence between pieces is bounded. */
   #idle: NodeJS.Timeout | undefined;
+  /** Pieces that have come. */
+  #arrivals = 0;
   #resolve: (response: EgressResponse) => void;
   #reject: (error: Error) => void;
   #controller: Dispatcher.DispatchController | undefined;
@@ -196,6 +198,7 @@ class Exchange implements Dispatcher.DispatchHandler, ByteStream {
     // undici hands over an empty piece where it is resumed with nothing at hand. To pause for it would be to be resumed at once, for ever.
     if (this.#abandoned || chunk.length === 0) return;
     if (this.#idleMs !== undefined) this.#heard(this.#idleMs);
+    this.#arrivals++;
     this.#unread.push(chunk);
     this.#unreadBytes += chunk.length;
     processMemory.count("streams", chunk.length);
@@ -223,9 +226,14 @@ class Exchange implements Dispatcher.DispatchHandler, ByteStream {
   }
 
   #silent(): void {
-    // What waits for its reader says nothing of the sender.
-    if (this.#unreadBytes > 0 || this.#controller?.paused) this.#idle?.refresh();
-    else this.#controller?.abort(new errors.BodyTimeoutError());
+    // Timers fire before sockets are read: after a stall of this process, what the sender sent in time is read first.
+    const arrivals = this.#arrivals;
+    setImmediate(() => {
+      if (this.#ended || this.#arrivals !== arrivals) return;
+      // What waits for its reader says nothing of the sender.
+      if (this.#unreadBytes > 0 || this.#controller?.paused) this.#idle?.refresh();
+      else this.#controller?.abort(new errors.BodyTimeoutError());
+    });
   }
 
   #close(): void {
@@ -259,7 +267,11 @@ class Exchange implements Dispatcher.DispatchHandler, ByteStream {
     const pieces = this.#unread;
     if (pieces.length > 0) {
       this.#forget();
-      if (this.#controller?.paused) this.#controller.resume();
+      if (this.#controller?.paused) {
+        // The sender has waited for the reader: it has its whole time from now on.
+        this.#idle?.refresh();
+        this.#controller.resume();
+      }
       return pieces;
     }
     if (!this.#ended) {
