@@ -7,7 +7,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { closeServer, createServer, type HouseEvent } from "../src/api/index.ts";
-import { createOpenAiEngine, EngineRegistry } from "../src/engines/index.ts";
+import { createEngine, EngineRegistry, type AddedKind } from "../src/engines/index.ts";
 import { callRecords, createGateway } from "../src/gateway/index.ts";
 import { Identity, Limiter, Seal } from "../src/governance/index.ts";
 import { createLedger } from "../src/ledger/index.ts";
@@ -16,10 +16,17 @@ import { Alarms, createLogger, createMetrics, LiveEvents } from "../src/telemetr
 
 const secret = Buffer.alloc(32, 1);
 
+/** Models of the scripted engine by the API that it is asked by. */
+const benchModels: Readonly<Record<string, AddedKind>> = {
+  scripted: "openai",
+  "scripted-messages": "anthropic",
+  "scripted-responses": "responses",
+};
+
 interface Given {
   db: Database;
-  /** Address of the engine of the model `scripted`. */
-  engineUrl: string;
+  /** Addresses of the scripted engine. */
+  engineUrls: readonly string[];
   /** A new folder where absent. */
   spools?: string;
   machine?: string;
@@ -32,7 +39,7 @@ interface Given {
 export type BenchGateway = Awaited<ReturnType<typeof openGateway>>;
 
 /** Opens everything that a call needs. Rejects where the database or the engine does not answer. */
-export async function openGateway({ db, engineUrl, machine = "bench", logLevel, slots, ...given }: Given) {
+export async function openGateway({ db, engineUrls, machine = "bench", logLevel, slots, ...given }: Given) {
   const log = createLogger(logLevel === undefined ? {} : { level: logLevel });
   const metrics = createMetrics();
   const alarms = new Alarms({ log, metrics });
@@ -42,9 +49,12 @@ export async function openGateway({ db, engineUrl, machine = "bench", logLevel, 
   const ledger = await createLedger({ db, session, spools, machine, records: callRecords });
   const limiter = await Limiter.open({ db, session });
   const engines = new EngineRegistry();
-  const engine = createOpenAiEngine({ url: `${engineUrl}/v1`, model: "scripted" });
-  const facts = { ...(await engine.probe()), ...(slots !== undefined && { slots }) };
-  engines.add("scripted", engine, { kind: "openai", model: "scripted", facts });
+  for (const [place, engineUrl] of engineUrls.entries())
+    for (const [name, kind] of Object.entries(benchModels)) {
+      const engine = createEngine(kind, { url: `${engineUrl}/v1`, model: "scripted" });
+      const facts = { ...(await engine.probe()), ...(slots !== undefined && { slots }) };
+      engines.add(name, engine, { kind, model: "scripted", facts, endpoint: `${name}${place}` });
+    }
   const events = new LiveEvents<HouseEvent>();
   const gateway = createGateway({ ledger, keys: identity, engines, limiter, events, metrics, alarms, log });
   return { db, session, identity, ledger, limiter, engines, events, gateway, metrics, alarms, log };
@@ -59,14 +69,15 @@ export async function benchTenant(
   const organisation = tenant.organisation.id;
   const project = tenant.project.id;
   const { key, secret } = await identity.createKey({ organisation, project, name: "bench", role: "owner" });
-  await ledger.setRateCard({
-    organisation,
-    model: "scripted",
-    currency: "USD",
-    inputNanoPerMillion: prices.input,
-    cachedNanoPerMillion: prices.cached,
-    outputNanoPerMillion: prices.output,
-  });
+  for (const model of Object.keys(benchModels))
+    await ledger.setRateCard({
+      organisation,
+      model,
+      currency: "USD",
+      inputNanoPerMillion: prices.input,
+      cachedNanoPerMillion: prices.cached,
+      outputNanoPerMillion: prices.output,
+    });
   return { organisation, project, key, secret };
 }
 

@@ -1,12 +1,12 @@
-// The gateway in a process of its own, over the engine and the database that it is given, with a project's and a key's budget that are never
-// used up. It prints its address and a key as a JSON line, and stops in order when its input closes.
+// The gateway in a process of its own, over the database and the engine's addresses that it is given (with commas between them), with a
+// project's and a key's budget that are never used up. It prints its address and a key as a JSON line, and stops in order when its input closes.
 //
-//   node bench/gatewayServer.ts ENGINE_URL DATABASE_URL
+//   node bench/gatewayServer.ts ENGINE_URLS DATABASE_URL
 import { Database } from "../src/store/index.ts";
 import { benchTenant, openGateway, serveBench, stopAtEndOfInput } from "./benchGateway.ts";
 
-const [engineUrl, databaseUrl] = process.argv.slice(2) as [string, string];
-const bench = await openGateway({ db: new Database(databaseUrl), engineUrl });
+const [engineUrls, databaseUrl] = process.argv.slice(2) as [string, string];
+const bench = await openGateway({ db: new Database(databaseUrl), engineUrls: engineUrls.split(",") });
 const { organisation, project, key, secret } = await benchTenant(bench, {
   input: 500_000_000n,
   cached: 50_000_000n,

@@ -55,7 +55,7 @@ const engineServer = createServer((request, response) => {
 await new Promise<void>((resolve) => engineServer.listen(0, "127.0.0.1", resolve));
 
 const engineUrl = `http://127.0.0.1:${(engineServer.address() as AddressInfo).port}`;
-const bench = await openGateway({ db, engineUrl, slots, logLevel: "silent" });
+const bench = await openGateway({ db, engineUrls: [engineUrl], slots, logLevel: "silent" });
 const { secret } = await benchTenant(bench, { input: 1000n, cached: 1000n, output: 1000n });
 const agents = createAgents({
   db,

@@ -2,7 +2,10 @@
 // on one core, the engine, the load and Postgres on another. Rounds are interleaved, so that other load of the machine affects all alike;
 // medians are shown, with the least and the most.
 //
-//   npm run bench:peers -- [--rounds 3] [--seconds 4] [--peers bare,lineshaft] [--cases "2 KB,400 KB"] [--json FILE]
+//   npm run bench:peers -- [--rounds 3] [--seconds 4] [--peers bare,lineshaft,lineshaft@2] [--cases "2 KB,400 KB"] [--other FOLDER] [--json FILE]
+//
+// `@2` behind a peer's name puts it in front of two engines, so that it chooses by what they have cached. `--other`: another checkout of this
+// repository, measured as the peer `other` in turn with this one.
 //
 // Peers are installed by npm and pip into node_modules/.cache; one that cannot be had is named, and the others are measured.
 import { writeFileSync } from "node:fs";
@@ -10,29 +13,45 @@ import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { request } from "undici";
 import { litellm } from "./peers/litellm.ts";
-import { bare, lineshaft } from "./peers/ours.ts";
+import { bare, lineshaftOf } from "./peers/ours.ts";
 import { portkey } from "./peers/portkey.ts";
 import { sglangRouter, vllmRouter } from "./peers/routers.ts";
 import { firstLine, leaveTheProxysCore, placement, runOn, stopAll } from "./peers/run.ts";
 import type { Peer, RunningPeer } from "./peers/types.ts";
-import { bodyOf, cases, load, measure, type Case, type Sample } from "./peers/work.ts";
+import { bodiesOf, cases, load, measure, type Case, type Sample } from "./peers/work.ts";
 
-const peers: Record<string, Peer> = { bare, vllmRouter, sglangRouter, portkey, litellm, lineshaft };
 const { values: options } = parseArgs({
   options: {
     rounds: { type: "string", default: "3" },
     seconds: { type: "string", default: "4" },
-    peers: { type: "string", default: Object.keys(peers).join() },
+    peers: {
+      type: "string",
+      default: "bare,vllmRouter,sglangRouter,sglangRouter@2,portkey,litellm,lineshaft,lineshaft@2",
+    },
     cases: { type: "string", default: cases.map(({ name }) => name).join() },
+    other: { type: "string" },
     json: { type: "string" },
   },
 });
-const wanted = cases.filter(({ name }) => casesIn(options.cases).includes(name));
+const { other } = options;
+const peers: Record<string, Peer> = {
+  ...{ bare, vllmRouter, sglangRouter, portkey, litellm },
+  lineshaft: lineshaftOf(),
+  ...(other !== undefined && { other: lineshaftOf(other) }),
+};
+const names = casesIn(options.cases);
+const wanted = cases.filter(({ name }) => names.includes(name));
 const warmUpMostMs = 20_000;
 
+/** Names of cases hold commas, and each other; the longest name is taken first, out of the text. */
 function casesIn(text: string): string[] {
-  // Names of cases hold commas of their own, so a name is taken whole where it is one.
-  return cases.map(({ name }) => name).filter((name) => text.includes(name));
+  const names = cases.map(({ name }) => name).toSorted((a, b) => b.length - a.length);
+  let rest = text;
+  return names.filter((name) => {
+    const before = rest;
+    rest = rest.replace(name, "");
+    return rest !== before;
+  });
 }
 
 const median = (numbers: readonly number[]): number => numbers.toSorted((a, b) => a - b)[numbers.length >> 1]!;
@@ -53,20 +72,36 @@ interface Row {
   callsPerSecond: number;
 }
 
-async function started(engineUrl: string): Promise<{ running: Map<string, RunningPeer>; missing: string[] }> {
+/** A peer by its name in `--peers`, and how many engines it has. */
+function peerOf(name: string): { peer: Peer; engines: number } {
+  const [of, engines = "1"] = name.split("@") as [string, string?];
+  const peer = peers[of];
+  if (!peer) throw new Error(`There is no peer ${of}. There are ${Object.keys(peers).join(", ")}.`);
+  if (engines !== "1" && !peer.routes) throw new Error(`${peer.name} does not choose among engines.`);
+  return { peer, engines: Number(engines) };
+}
+
+function titleOf(name: string): string {
+  const { peer, engines } = peerOf(name);
+  return engines === 1 ? peer.name : `${peer.name}, ${engines}`;
+}
+
+async function started(
+  engineUrls: readonly string[],
+): Promise<{ running: Map<string, RunningPeer>; missing: string[] }> {
   const running = new Map<string, RunningPeer>();
   const missing: string[] = [];
   for (const name of options.peers.split(",")) {
-    const peer = peers[name];
-    if (!peer) throw new Error(`There is no peer ${name}. There are ${Object.keys(peers).join(", ")}.`);
+    const { peer, engines } = peerOf(name);
+    const own = engineUrls.slice(0, engines) as [string, ...string[]];
     try {
       running.set(
         name,
-        await peer.start({ engineUrl, run: (command, args, env) => runOn("proxy", command, args, env) }),
+        await peer.start({ engineUrls: own, run: (command, args, env) => runOn("proxy", command, args, env) }),
       );
-      log(`${peer.name} is ready`);
+      log(`${titleOf(name)} is ready`);
     } catch (error) {
-      missing.push(`${peer.name}: ${(error as Error).message}`);
+      missing.push(`${titleOf(name)}: ${(error as Error).message}`);
       log(`not measured: ${missing.at(-1)}`);
     }
   }
@@ -75,27 +110,27 @@ async function started(engineUrl: string): Promise<{ running: Map<string, Runnin
 
 /** The rounds of one case, each through every proxy in turn. A proxy that fails in it is left out of it, and named. */
 async function rounds(of: Case, running: Map<string, RunningPeer>, missing: string[]): Promise<Map<string, Sample[]>> {
-  const body = bodyOf(of);
+  const bodies = bodiesOf(of);
   const samples = new Map<string, Sample[]>();
   const attempt = async (name: string, work: (target: RunningPeer) => Promise<unknown>) => {
     try {
       await work(running.get(name)!);
       return true;
     } catch (error) {
-      missing.push(`${peers[name]!.name}, ${of.name}: ${(error as Error).message}`);
+      missing.push(`${titleOf(name)}, ${of.name}: ${(error as Error).message}`);
       samples.delete(name);
       return false;
     }
   };
   const able: string[] = [];
   for (const name of running.keys())
-    if (await attempt(name, (target) => load(target, of, body, warmUpMostMs, of.warmUpCalls))) able.push(name);
+    if (await attempt(name, (target) => load(target, of, bodies, warmUpMostMs, of.warmUpCalls))) able.push(name);
   for (let round = 1; round <= Number(options.rounds); round++)
     for (const name of able)
       await attempt(name, async (target) => {
-        const sample = await measure(target, of, body, Number(options.seconds) * 1000);
+        const sample = await measure(target, of, bodies, Number(options.seconds) * 1000);
         samples.set(name, [...(samples.get(name) ?? []), sample]);
-        log(`${of.name}, round ${round}, ${peers[name]!.name}: ${sample.cpuMicros.toFixed(0)} us a call`);
+        log(`${of.name}, round ${round}, ${titleOf(name)}: ${sample.cpuMicros.toFixed(0)} us a call`);
       });
   return samples;
 }
@@ -108,8 +143,8 @@ function rowsOf(of: Case, samples: Map<string, Sample[]>): Row[] {
     const cpu = cpuOf(all);
     return {
       case: of.name,
-      peer: peers[name]!.name,
-      how: peers[name]!.how,
+      peer: titleOf(name),
+      how: peerOf(name).peer.how,
       unit: of.stream ? "chunk" : "call",
       micros: median(cpu),
       least: Math.min(...cpu),
@@ -132,11 +167,11 @@ function print(rows: readonly Row[], missing: readonly string[]): void {
     const database = row.databaseMicros > 0 ? short(row.databaseMicros) : "";
     const times = row.timesBare === undefined ? "" : row.timesBare.toFixed(2);
     return (
-      `${row.case.padEnd(15)}${row.peer.padEnd(15)}${pad(short(row.micros), 8)}${pad(spread, 18)}${pad(times, 8)}` +
+      `${row.case.padEnd(18)}${row.peer.padEnd(18)}${pad(short(row.micros), 8)}${pad(spread, 18)}${pad(times, 8)}` +
       `${pad(database, 10)}${pad(row.p50Ms.toFixed(2), 9)}${pad(row.p99Ms.toFixed(2), 9)}${pad(row.callsPerSecond.toFixed(0), 9)}`
     );
   });
-  const head = `${"case".padEnd(15)}${"through".padEnd(15)}${pad("CPU us", 8)}${pad("least to most", 18)}${pad("x bare", 8)}${pad("database", 10)}${pad("p50 ms", 9)}${pad("p99 ms", 9)}${pad("calls/s", 9)}`;
+  const head = `${"case".padEnd(18)}${"through".padEnd(18)}${pad("CPU us", 8)}${pad("least to most", 18)}${pad("x bare", 8)}${pad("database", 10)}${pad("p50 ms", 9)}${pad("p99 ms", 9)}${pad("calls/s", 9)}`;
   process.stdout.write(
     `CPU microseconds of a call, in cases of chunks of a chunk; user and system; median of ${options.rounds} rounds\n`,
   );
@@ -147,10 +182,11 @@ function print(rows: readonly Row[], missing: readonly string[]): void {
 
 leaveTheProxysCore();
 const script = new URL("scriptedEngine.ts", import.meta.url).pathname;
-const engine = runOn("rest", process.execPath, ["--disable-warning=ExperimentalWarning", script]);
+const most = Math.max(...options.peers.split(",").map((name) => peerOf(name).engines));
+const engine = runOn("rest", process.execPath, ["--disable-warning=ExperimentalWarning", script, "20", `${most}`]);
 try {
-  const { url } = await firstLine(engine);
-  const { running, missing } = await started(url!);
+  const { url, urls } = await firstLine(engine);
+  const { running, missing } = await started(urls!.split(","));
   const rows: Row[] = [];
   for (const of of wanted) {
     const { chunks, paceMs } = of;

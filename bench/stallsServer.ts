@@ -11,7 +11,7 @@ import { benchTenant, openGateway, serveBench } from "./benchGateway.ts";
 
 const [engineUrl, databaseUrl] = process.argv.slice(2) as [string, string];
 const db = new Database(databaseUrl);
-const bench = await openGateway({ db, engineUrl, logLevel: "silent" });
+const bench = await openGateway({ db, engineUrls: [engineUrl], logLevel: "silent" });
 const { secret } = await benchTenant(bench, { input: 0n, cached: 0n, output: 0n });
 const runEvents: Dependencies["events"] = { publish: () => {} };
 const nowhere = { socket: "/dev/null/restate" };

@@ -9,7 +9,13 @@ import { openGateway, serveBench, stopAtEndOfInput } from "../benchGateway.ts";
 
 const [engineUrl, databaseUrl, spools, machine] = process.argv.slice(2) as [string, string, string, string];
 const db = new Database(databaseUrl);
-const bench = await openGateway({ db, engineUrl, spools, machine, logLevel: process.env["BENCH_LOG"] ?? "silent" });
+const bench = await openGateway({
+  db,
+  engineUrls: [engineUrl],
+  spools,
+  machine,
+  logLevel: process.env["BENCH_LOG"] ?? "silent",
+});
 const attributed = (request: CallRequest): CallRequest => {
   const [agent, run] = request.program?.split("/") ?? [];
   return agent !== undefined && run !== undefined ? { ...request, agent, run } : request;

@@ -14,7 +14,7 @@ export const litellm: Peer = {
   name: "LiteLLM",
   how: "1 worker, no keys, no database",
   installed,
-  async start({ engineUrl, run }) {
+  async start({ engineUrls: [engineUrl], run }) {
     const folder = install(installed);
     const port = await freePort();
     const config = join(mkdtempSync(join(tmpdir(), "lineshaft-litellm-")), "config.yaml");

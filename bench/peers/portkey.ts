@@ -11,7 +11,7 @@ export const portkey: Peer = {
   name: "Portkey",
   how: "as installed",
   installed,
-  async start({ engineUrl, run }) {
+  async start({ engineUrls: [engineUrl], run }) {
     const port = await freePort();
     const script = join(install(installed), "node_modules/@portkey-ai/gateway/build/start-server.js");
     const child = run(process.execPath, [script, `--port=${port}`, "--headless"]);

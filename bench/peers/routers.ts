@@ -12,13 +12,14 @@ function router(name: string, how: string, version: string, module: string, poli
     name,
     how,
     installed,
-    async start({ engineUrl, run }) {
+    routes: true,
+    async start({ engineUrls, run }) {
       const port = await freePort();
       const metrics = await freePort();
       const child = run(
         "python3",
         [
-          ...["-m", module, "--worker-urls", engineUrl, "--policy", policy],
+          ...["-m", module, "--worker-urls", ...engineUrls, "--policy", policy],
           ...["--host", "127.0.0.1", "--port", `${port}`, "--prometheus-port", `${metrics}`],
         ],
         { PYTHONPATH: install(installed) },

@@ -18,8 +18,10 @@ export interface Peer {
   how: string;
   /** Its package and version; absent where it is of this repository. */
   installed?: Installed;
-  /** Starts it. Rejects where it does not answer in time. */
-  start(of: { engineUrl: string; run: Run }): Promise<RunningPeer>;
+  /** Starts it. `engineUrls`: one or several engines of the same model. Rejects where it does not answer in time. */
+  start(of: { engineUrls: readonly [string, ...string[]]; run: Run }): Promise<RunningPeer>;
+  /** It chooses among several engines. */
+  routes?: boolean;
 }
 
 /** A package of another ecosystem, kept outside the repository's dependencies. */
