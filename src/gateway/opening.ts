@@ -4,7 +4,7 @@
 import { each, nextOf } from "../bounded/index.ts";
 import { autoMarked, continuedBody, EngineError, WholeAnswer } from "../engines/index.ts";
 import type { EngineAnswer, EngineChunk, EngineRequest, RegisteredEndpoint, Shape } from "../engines/index.ts";
-import { lateFirstToken } from "./firstToken.ts";
+import { FirstTokenWatch } from "./firstToken.ts";
 import { PaidStream } from "./paidStream.ts";
 import { shapeAt } from "./protocols/spoken.ts";
 import { whyAborted } from "./refusals.ts";
@@ -61,16 +61,19 @@ export async function openInTime(
   const { endpoint, outputMostMs, split } = attempt.placement;
   // The two legs of a split call have as long as one endpoint each.
   const mostMs = split ? 2 * firstTokenMostMs : firstTokenMostMs;
-  const over = new AbortController();
-  const given = new AbortController();
   const outputMs = attempt.streams ? undefined : outputMostMs;
-  const late = lateFirstToken({ endpoint, mostMs, outputMs, elsewhere }, over.signal);
-  const begun = openAt(call, attempt, opening, AbortSignal.any([call.signal, given.signal]));
+  const given = new AbortController();
+  const abort = () => given.abort(call.signal.reason);
+  if (call.signal.aborted) abort();
+  // The call may also be aborted while its answer streams, so it is listened to until then. AbortSignal.any costs ten times as much.
+  else call.signal.addEventListener("abort", abort, { once: true });
+  let watch: FirstTokenWatch | undefined;
+  const late = new Promise<never>((_, reject) => {
+    watch = new FirstTokenWatch({ endpoint, mostMs, outputMs, elsewhere }, reject);
+  });
+  const begun = openAt(call, attempt, opening, given.signal);
   try {
-    const first = await Promise.race([begun, late]);
-    // The wait ends without an error only when it is called off.
-    if (!(first instanceof EngineError)) return first ?? (await begun);
-    throw first;
+    return await Promise.race([begun, late]);
   } catch (error) {
     given.abort(error);
     begun.catch(() => {});
@@ -78,7 +81,7 @@ export async function openInTime(
     void opening.answer?.cancel();
     throw error;
   } finally {
-    over.abort();
+    watch!.end();
   }
 }
 
