@@ -33,6 +33,11 @@ export interface ModelCall extends Asked {
   /** Most tokens that the prompt can have: no text makes more tokens than it has bytes. */
   readonly promptTokensMost: number;
   /**
+   * The prompt as it stands in the received bytes, in pieces: equal beginnings of two prompts have equal bytes, and a conversation that grows
+   * begins with the bytes that it had. Undefined where not all of the prompt came as bytes.
+   */
+  promptBytes(): readonly Uint8Array[] | undefined;
+  /**
    * Most output tokens that the caller wants of one answer, and the field that says so; undefined where it is left open. Throws a 400
    * where two fields say so and differ.
    */

@@ -72,6 +72,11 @@ export abstract class InputCall implements ModelCall {
     );
   }
 
+  /** No prompt of such a call goes on from another. */
+  promptBytes(): undefined {
+    return undefined;
+  }
+
   get promptCharacters(): number {
     // A token has four characters in the usual guess.
     return this.texts().reduce((sum, text) => sum + (typeof text === "string" ? text.length : 4 * text.length), 0);

@@ -21,6 +21,7 @@ import { ChatCall } from "./chat/call.ts";
 import type { CallBody } from "./openai/bodies.ts";
 import { honoured } from "./openai/fields.ts";
 import { mediaAmong, placesOf, refuseMedia, tokensBesideChat, type PlacedPart } from "./partMedia.ts";
+import { bytesOfMembers } from "./promptBytes.ts";
 import { leftOutIn, shapeAt } from "./spoken.ts";
 
 type Json = Record<string, unknown>;
@@ -85,6 +86,8 @@ export abstract class TranslatedCall implements ModelCall {
   protected abstract partsPath(message: number): string;
   /** Member of a tool's result that holds its parts. */
   protected abstract readonly resultMember: string;
+  /** Members of the client's body that the prompt is made of, the conversation last. */
+  protected abstract readonly promptMembers: readonly string[];
 
   get formatPath(): string | undefined {
     return this.ownNames["response_format"];
@@ -104,6 +107,10 @@ export abstract class TranslatedCall implements ModelCall {
 
   get promptCharacters(): number {
     return this.#asChat.promptCharacters;
+  }
+
+  promptBytes(): readonly Uint8Array[] | undefined {
+    return bytesOfMembers(this.received, this.promptMembers);
   }
 
   get media(): readonly Medium[] {

@@ -1,12 +1,13 @@
 // A prompt as the scheduler needs it: its number of tokens, and the hashes of its blocks, salted by project or key.
 //
 // Where there are several endpoints the prompt is tokenised once, by the endpoint that served its program last (that one remembers the
-// tokens of its own answers), and its ids travel with the call. Where there is one endpoint, a guess is enough.
-import type { RegisteredEndpoint } from "../../engines/index.ts";
+// tokens of its own answers), and its ids travel with the call. Endpoints that do not tokenise are placed by the bytes of the prompt as
+// they were received (protocols/promptBytes.ts). Where there is one endpoint, a guess is enough.
+import type { RegisteredEndpoint, TokenizedPrompt } from "../../engines/index.ts";
 import { estimateTokens, shapeFor } from "../../engines/index.ts";
-import { ChainCache, type PromptBlocks, type Space, textWords } from "../../scheduler/index.ts";
+import { ChainCache, type PromptBlocks, type PromptWords, type Space } from "../../scheduler/index.ts";
 import type { ModelCall } from "../modelCall.ts";
-import type { Soon } from "../soon.ts";
+import { type Soon, whenThere } from "../soon.ts";
 import type { CallRequest } from "../types.ts";
 import { spaceOf } from "./specs.ts";
 
@@ -35,27 +36,30 @@ export class PromptReader {
     endpoints: readonly RegisteredEndpoint[],
     knows: string | undefined,
   ): Soon<PromptFacts> {
-    return endpoints.length < 2 ? guessed(request.asked) : this.#asked(request, program, endpoints, knows);
+    if (endpoints.length < 2) return guessed(request.asked);
+    return whenThere(tokenized(request, endpoints, knows), (asked) => {
+      const facts: PromptFacts =
+        asked === undefined
+          ? guessed(request.asked)
+          : { promptTokens: asked.count, counted: true, tokens: asked.tokens, blocks: [] };
+      const salt = cacheSalt(request);
+      for (const space of spacesOf(endpoints)) {
+        const words = wordsOf(space, request.asked, facts.tokens);
+        if (words) facts.blocks.push(this.#chains.update(program ?? "", space, salt, words));
+      }
+      return facts;
+    });
   }
+}
 
-  async #asked(
-    request: CallRequest,
-    program: string | undefined,
-    endpoints: readonly RegisteredEndpoint[],
-    knows: string | undefined,
-  ): Promise<PromptFacts> {
-    const asked = await tokenized(request, endpoints, knows);
-    const facts: PromptFacts =
-      asked === undefined
-        ? guessed(request.asked)
-        : { promptTokens: asked.count, counted: true, tokens: asked.tokens, blocks: [] };
-    const spaces = new Map(endpoints.map((endpoint) => [spaceOf(endpoint).name, spaceOf(endpoint)]));
-    for (const space of spaces.values()) {
-      const words = wordsOf(space, request, facts.tokens);
-      if (words) facts.blocks.push(this.#chains.update(program ?? "", space, cacheSalt(request), words));
-    }
-    return facts;
+/** The ways in which the endpoints cut prompts into blocks; most often there is one. */
+function spacesOf(endpoints: readonly RegisteredEndpoint[]): Space[] {
+  const spaces: Space[] = [];
+  for (const endpoint of endpoints) {
+    const space = spaceOf(endpoint);
+    if (!spaces.some(({ name }) => name === space.name)) spaces.push(space);
   }
+  return spaces;
 }
 
 const guessed = (asked: ModelCall): PromptFacts => ({
@@ -68,11 +72,11 @@ const guessed = (asked: ModelCall): PromptFacts => ({
 /** Tokens of a prompt as guessed from its text, at least 1. */
 export const promptGuess = ({ promptCharacters }: ModelCall): number => Math.max(1, estimateTokens(promptCharacters));
 
-async function tokenized(
+function tokenized(
   request: CallRequest,
   endpoints: readonly RegisteredEndpoint[],
   knows: string | undefined,
-): Promise<{ count: number; tokens?: number[] } | undefined> {
+): Soon<TokenizedPrompt | undefined> {
   const able = endpoints.filter(
     ({ facts, up }) => facts?.capabilities.tokenize && !facts.capabilities.countsAfar && up !== false,
   );
@@ -85,22 +89,22 @@ async function tokenized(
   return first.engine.tokenize(shape, body, cacheSalt(request), request.signal);
 }
 
-function wordsOf(space: Space, { asked }: CallRequest, tokens: readonly number[] | undefined): Uint32Array | undefined {
+function wordsOf(space: Space, asked: ModelCall, tokens: readonly number[] | undefined): PromptWords | undefined {
   if (space.unit === "tokens") return tokens && Uint32Array.from(tokens);
-  const text = textOf(asked);
-  return text === undefined ? undefined : textWords(text);
+  return asked.promptBytes() ?? textOf(asked);
 }
 
 /** A text that grows at its end when the conversation does, as the rendered prompt would; undefined for several prompts. */
-function textOf({ prompt, tools }: ModelCall): string | undefined {
+function textOf({ prompt, tools }: ModelCall): Uint8Array[] | undefined {
   switch (prompt.kind) {
     case "text":
-      return prompt.text;
+      return [Buffer.from(prompt.text)];
     case "tokens":
-      return JSON.stringify(prompt.tokens);
+      return [Buffer.from(JSON.stringify(prompt.tokens))];
     case "messages":
-      return [JSON.stringify(tools), ...prompt.messages.map((message) => JSON.stringify(message))].join("\n");
+      return [tools, ...prompt.messages].map((one) => Buffer.from(`${JSON.stringify(one)}\n`));
     case "list":
+    case "rerank":
       return undefined;
   }
 }

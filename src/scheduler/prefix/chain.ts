@@ -1,21 +1,31 @@
 // Hash chains of growing prompts. A conversation sends its whole prompt with every turn; only what is new is hashed: the
 // chain keeps the last prompt and compares by memory (microseconds for 100,000 tokens), then hashes from the first
-// difference on.
+// difference on. A prompt of text comes as pieces of the bytes that were received; only what is new of them is copied.
 import { chainCacheBytesDefault, maxPromptBlocks } from "../limits.ts";
 import type { PromptBlocks } from "../types.ts";
-import { hashBlockInto, seedInto, type Space } from "./hash.ts";
+import { hashBlockInto, hashTextInto, seedInto, type Space } from "./hash.ts";
 
-/** Words compared at a time when looking for the first difference. */
-const compareWords = 4096;
+/** A prompt as token ids, or as pieces of its text in UTF-8, which together are the text. */
+export type PromptWords = Uint32Array | readonly Uint8Array[];
+
+/** Bytes compared at a time when looking for the first difference. */
+const compareBytes = 16 * 1024;
+/** Of a word. */
+const wordBytes = 4;
 
 /** The block hashes of one conversation in one space under one salt. */
 export class HashChain {
   readonly space: Space;
   private readonly seed = new Uint32Array(2);
+  /** The last prompt, of which the words that were hashed are used. */
   private words = new Uint32Array(0);
+  private memory = bytesOf(this.words);
+  /** Bytes of the last prompt. */
   private length = 0;
   private hashes = new Uint32Array(0);
   private blocks = 0;
+  /** Most blocks that were answered in `hashes`. */
+  private given = 0;
 
   constructor(space: Space, salt: string) {
     this.space = space;
@@ -31,51 +41,74 @@ export class HashChain {
    * Takes the whole prompt of a turn and answers its blocks. Cost: a comparison with the last prompt, and hashing of what
    * differs. The answer stays valid: a chain never overwrites hashes that it has given out.
    */
-  update(prompt: Uint32Array): PromptBlocks {
+  update(prompt: PromptWords): PromptBlocks {
+    const pieces = prompt instanceof Uint32Array ? [bytesOf(prompt)] : prompt;
     const size = this.space.blockWords;
-    const common = Math.min(this.commonWords(prompt), this.blocks * size);
-    const kept = Math.floor(common / size);
-    const blocks = Math.min(Math.floor(prompt.length / size), maxPromptBlocks);
-    if (kept < this.blocks && kept < blocks) this.hashes = this.hashes.slice(0, Math.max(2, kept * 2));
+    const blockBytes = size * wordBytes;
+    const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
+    const common = Math.min(this.commonBytes(pieces), this.blocks * blockBytes);
+    const kept = Math.floor(common / blockBytes);
+    const blocks = Math.min(Math.floor(length / blockBytes), maxPromptBlocks);
+    if (kept < this.given && kept < blocks) {
+      this.hashes = this.hashes.slice(0, kept * 2);
+      this.given = 0;
+    }
     this.reserveHashes(blocks);
-    this.hashFrom(kept, blocks, prompt);
-    this.remember(prompt, kept * size);
+    this.remember(pieces, length, kept * blockBytes);
+    this.hashFrom(kept, blocks);
     this.blocks = blocks;
+    this.given = Math.max(this.given, blocks);
     return { space: this.space.name, hashes: this.hashes, blocks, blockTokens: this.space.blockTokens };
   }
 
-  private hashFrom(kept: number, blocks: number, prompt: Uint32Array): void {
+  private hashFrom(kept: number, blocks: number): void {
     const size = this.space.blockWords;
-    const hashes = this.hashes;
+    const { hashes, words } = this;
+    const hashInto = this.space.unit === "text" ? hashTextInto : hashBlockInto;
     let low = kept === 0 ? this.seed[0]! : hashes[kept * 2 - 2]!;
     let high = kept === 0 ? this.seed[1]! : hashes[kept * 2 - 1]!;
     for (let block = kept; block < blocks; block++) {
-      hashBlockInto(low, high, prompt, block * size, (block + 1) * size, hashes, block * 2);
+      hashInto(low, high, words, block * size, (block + 1) * size, hashes, block * 2);
       low = hashes[block * 2]!;
       high = hashes[block * 2 + 1]!;
     }
   }
 
-  private commonWords(prompt: Uint32Array): number {
-    const shared = Math.min(prompt.length, this.length);
-    for (let from = 0; from < shared; from += compareWords) {
-      const to = Math.min(shared, from + compareWords);
-      if (Buffer.compare(bytesOf(prompt, from, to), bytesOf(this.words, from, to)) === 0) continue;
-      let at = from;
-      while (prompt[at] === this.words[at]) at++;
-      return at;
+  /** Bytes at the beginning that the last prompt begins with as well. */
+  private commonBytes(pieces: readonly Uint8Array[]): number {
+    let before = 0;
+    for (const piece of pieces) {
+      const shared = Math.min(piece.length, this.length - before);
+      for (let from = 0; from < shared; from += compareBytes) {
+        const to = Math.min(shared, from + compareBytes);
+        const memory = this.memory.subarray(before + from, before + to);
+        if (Buffer.compare(piece.subarray(from, to), memory) === 0) continue;
+        let at = 0;
+        while (piece[from + at] === memory[at]) at++;
+        return before + from + at;
+      }
+      before += shared;
+      if (shared < piece.length) break;
     }
-    return shared;
+    return before;
   }
 
-  private remember(prompt: Uint32Array, from: number): void {
-    if (prompt.length > this.words.length) {
-      const grown = new Uint32Array(Math.ceil(prompt.length * 1.25));
-      grown.set(this.words.subarray(0, from));
+  /** Keeps the prompt; the first `from` bytes are those that it has. */
+  private remember(pieces: readonly Uint8Array[], length: number, from: number): void {
+    if (length > this.memory.length) {
+      const grown = new Uint32Array(Math.ceil((length * 1.25) / wordBytes));
+      const memory = bytesOf(grown);
+      memory.set(this.memory.subarray(0, from));
       this.words = grown;
+      this.memory = memory;
     }
-    this.words.set(prompt.subarray(from), from);
-    this.length = prompt.length;
+    let before = 0;
+    for (const piece of pieces) {
+      const skipped = Math.max(0, from - before);
+      if (skipped < piece.length) this.memory.set(piece.subarray(skipped), before + skipped);
+      before += piece.length;
+    }
+    this.length = length;
   }
 
   private reserveHashes(blocks: number): void {
@@ -86,9 +119,7 @@ export class HashChain {
   }
 }
 
-function bytesOf(words: Uint32Array, from: number, to: number): Uint8Array {
-  return new Uint8Array(words.buffer, words.byteOffset + from * 4, (to - from) * 4);
-}
+const bytesOf = (words: Uint32Array): Uint8Array => new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
 
 /** Chains of the conversations used last, bounded by bytes. A chain that was dropped costs one full hashing. */
 export class ChainCache {
@@ -114,8 +145,8 @@ export class ChainCache {
     }
   }
 
-  /** Blocks of `prompt` (tokens, or text by `textWords`) for the conversation `key` under the salt `salt`. */
-  update(key: string, space: Space, salt: string, prompt: Uint32Array): PromptBlocks {
+  /** Blocks of `prompt` for the conversation `key` under the salt `salt`. */
+  update(key: string, space: Space, salt: string, prompt: PromptWords): PromptBlocks {
     const id = JSON.stringify([space.name, salt, key]);
     const chain = this.chains.get(id) ?? new HashChain(space, salt);
     this.used -= this.chains.has(id) ? chain.bytes : 0;

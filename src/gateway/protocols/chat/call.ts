@@ -17,6 +17,7 @@ import { invalidValue } from "../../refusals.ts";
 import type { CallBody } from "../openai/bodies.ts";
 import { OpenAiCall } from "../openai/call.ts";
 import { honoured, unknownIn } from "../openai/fields.ts";
+import { bytesOfMembers } from "../promptBytes.ts";
 import { isEnvelope, thoughtOf as provedThought } from "../proof.ts";
 import { leftOutIn, shapeAt } from "../spoken.ts";
 import { checkContent } from "./content.ts";
@@ -36,6 +37,9 @@ interface WireFormat {
   type: string;
   json_schema?: { name?: string; schema?: Json | boolean; strict?: boolean | null };
 }
+
+/** Members of the body that the prompt is made of. */
+const promptMembers = ["tools", "messages"];
 
 export class ChatCall extends OpenAiCall {
   readonly shape = "chat";
@@ -85,6 +89,10 @@ export class ChatCall extends OpenAiCall {
       ...(name !== undefined && { name }),
       ...(typeof strict === "boolean" && { strict }),
     };
+  }
+
+  promptBytes(): readonly Uint8Array[] | undefined {
+    return bytesOfMembers(this.received, promptMembers);
   }
 
   fitted(endpoint: RegisteredEndpoint): ModelCall {

@@ -33,6 +33,7 @@ class ComposedCall extends TranslatedCall {
   protected readonly unsaid = [];
   protected readonly ownNames = {};
   protected readonly resultMember = "content";
+  protected readonly promptMembers = [];
   readonly #parts: ChatParts;
 
   constructor(parts: ChatParts) {

@@ -2,6 +2,7 @@
 import type { Prompt, RegisteredEndpoint } from "../../../engines/index.ts";
 import type { ModelCall } from "../../modelCall.ts";
 import { OpenAiCall } from "../openai/call.ts";
+import { bytesOfMembers } from "../promptBytes.ts";
 import { checkStreamOptions } from "../openai/keys.ts";
 import { shapeAt } from "../spoken.ts";
 
@@ -18,6 +19,10 @@ export class CompletionsCall extends OpenAiCall {
     if (typeof prompt === "string") return { kind: "text", text: prompt };
     if (typeof prompt?.[0] === "number") return { kind: "tokens", tokens: prompt as number[] };
     return { kind: "list", prompts: (prompt ?? []) as (string | number[])[] };
+  }
+
+  promptBytes(): readonly Uint8Array[] | undefined {
+    return this.prompt.kind === "list" ? undefined : bytesOfMembers(this.received, ["prompt"]);
   }
 
   fitted(endpoint: RegisteredEndpoint): ModelCall {

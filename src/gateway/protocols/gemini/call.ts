@@ -63,6 +63,7 @@ export class GeminiCall extends TranslatedCall {
   readonly cacheTtlSeconds = undefined;
   readonly parallelTools = undefined;
   protected readonly resultMember = "functionResponse.parts";
+  protected readonly promptMembers = ["tools", "systemInstruction", "contents"];
   /** Gemini CLI sends it with every call. */
   protected override readonly hints = ["top_k"];
   protected readonly ownNames = {

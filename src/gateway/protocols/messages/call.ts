@@ -60,6 +60,7 @@ export class MessagesCall extends TranslatedCall {
   /** Every body must name a limit, so clients name the most that their models write. */
   readonly limitIsUsual = true;
   protected readonly resultMember = "content";
+  protected readonly promptMembers = ["tools", "system", "messages"];
   protected readonly ownNames = { stop: "stop_sequences", response_format: "output_config.format" };
   readonly #body: CallBody;
   #messages: readonly Message[] | undefined;

@@ -78,6 +78,7 @@ export abstract class OpenAiCall implements ModelCall {
   abstract readonly parallelTools: boolean | undefined;
   abstract readonly format: AnswerFormat | undefined;
   abstract readonly media: readonly Medium[];
+  abstract promptBytes(): readonly Uint8Array[] | undefined;
   abstract fitted(endpoint: RegisteredEndpoint): ModelCall;
   abstract withMedia(media: readonly Medium[], data: ReadonlyMap<string, string>): ModelCall;
 

@@ -22,6 +22,7 @@ import { unknownKey } from "../openai/keys.ts";
 import type { CallBody } from "../openai/bodies.ts";
 import { ChatCall } from "../chat/call.ts";
 import { mediaAmong, placesOf, refuseMedia, tokensBesideChat, withFetched, type PlacedPart } from "../partMedia.ts";
+import { bytesOfMembers } from "../promptBytes.ts";
 import { leftOutIn, refuseDenied, shapeAt } from "../spoken.ts";
 import { formatOf, samplingOf, thinkingOf } from "./asked.ts";
 import { inOwnNames, known, ownNames, refuseUnsaid, textIn } from "./fields.ts";
@@ -52,6 +53,9 @@ export interface State {
   /** The answer is a summary, told as an item of a response or as an object of its own (compact.ts). */
   compacts?: "item" | "object";
 }
+
+/** Members of the body that the prompt is made of. */
+const promptMembers = ["tools", "instructions", "input"];
 
 const stateless: State = { keeps: false };
 
@@ -250,6 +254,10 @@ export class ResponsesCall implements ModelCall {
 
   get promptCharacters(): number {
     return this.#state.earlier || !this.received ? this.#chatCall.promptCharacters : this.received.bytes.length;
+  }
+
+  promptBytes(): readonly Uint8Array[] | undefined {
+    return this.#state.earlier ? undefined : bytesOfMembers(this.received, promptMembers);
   }
 
   outputLimit(): { tokens: number; field: string } | undefined {
