@@ -35,7 +35,11 @@ const { values: options } = parseArgs({
 });
 const { other } = options;
 const peers: Record<string, Peer> = {
-  ...{ bare, vllmRouter, sglangRouter, portkey, litellm },
+  bare,
+  vllmRouter,
+  sglangRouter,
+  portkey,
+  litellm,
   lineshaft: lineshaftOf(),
   ...(other !== undefined && { other: lineshaftOf(other) }),
 };
