@@ -240,12 +240,11 @@ export interface AttemptLedger {
 /** How the rows of attempts and calls reach their tables: the room that owns these gives this to the ledger. */
 export interface RecordRows {
   /**
-   * Writes rows in the transaction that posts their settlements. Each is the JSON text of what was recorded. A repeated row must change
-   * nothing.
+   * Writes rows in the transaction that posts their settlements: JSON arrays of what was recorded. A repeated row must change nothing.
    */
   post(
     client: { query(sql: string, values?: unknown[]): Promise<unknown> },
-    rows: { attempts: readonly string[]; calls: readonly string[] },
+    rows: { attempts: Buffer | string; calls: Buffer | string },
   ): Promise<void>;
   /**
    * Whether the work of an attempt is done again after a crash. No budget pays for such an attempt; what its engine may charge is in

@@ -24,13 +24,13 @@ export const callRecords: RecordRows = {
   /** A row that is there already stands: a batch may be posted again. */
   async post(client, { attempts, calls }) {
     // Most calls are of no batch, and their posting is to cost nothing more.
-    const hasBatch = calls.some((row) => row.includes(ofBatch));
+    const hasBatch = calls.includes(ofBatch);
     await client.query(
       `with recorded as (
          insert into calls select c.* from json_populate_recordset(null::calls, $1) c on conflict (id) do nothing
          ${hasBatch ? "returning project, batch, price_nano" : ""})${hasBatch ? withPrices : ""}
        insert into attempts select a.* from json_populate_recordset(null::attempts, $2) a on conflict (id) do nothing`,
-      [`[${calls.join()}]`, `[${attempts.join()}]`],
+      [calls, attempts],
     );
   },
   isRedone,

@@ -9,10 +9,10 @@ export interface Posting {
   number: number;
   /** The chain of the spool after it. */
   chain: number;
-  /** JSON texts. */
-  itemText?: string;
-  attemptRow?: string | undefined;
-  callRow?: string | undefined;
+  /** JSON. It lies outside of V8's heap, where a batch that waits for Postgres would be copied by its collections. */
+  item?: Buffer;
+  attemptRow?: Buffer | undefined;
+  callRow?: Buffer | undefined;
   /** Why it cannot be posted, where that is known before it is tried. */
   refused?: { sqlstate: string; record: unknown };
 }
@@ -34,19 +34,20 @@ export class NotPosted extends Error {
   }
 }
 
+/** `record` may be valid for a moment only. */
 export function postingOf(number: number, chain: number, record: PostedRecord): Posting {
   if (record.k === "settle") {
     // An attempt that was never sent has no row and costs nothing, so it leaves no settlement either.
     if (record.row === undefined && record.isFree) return { number, chain };
-    return { number, chain, itemText: record.itemText, attemptRow: record.row };
+    return { number, chain, item: Buffer.from(record.item), attemptRow: record.row && Buffer.from(record.row) };
   }
-  if (record.k === "call") return { number, chain, callRow: record.row };
+  if (record.k === "call") return { number, chain, callRow: record.row && Buffer.from(record.row) };
   return { number, chain };
 }
 
 /** Whether a record writes anything beside the spool's position. */
 export const isHeavy = (posting: Posting): boolean =>
-  posting.itemText !== undefined || posting.callRow !== undefined || posting.refused !== undefined;
+  posting.item !== undefined || posting.callRow !== undefined || posting.refused !== undefined;
 
 /** Statements of one spool. */
 export class Posts {
@@ -77,22 +78,23 @@ export class Posts {
    * again: the file stays until a commit that waited came after.
    */
   async post(postings: readonly Posting[], chain: number, complete: Date | undefined): Promise<void> {
-    const attempts: string[] = [];
-    const calls: string[] = [];
-    const items: string[] = [];
-    for (const { attemptRow, callRow, itemText } of postings) {
+    const attempts: Buffer[] = [];
+    const calls: Buffer[] = [];
+    const items: Buffer[] = [];
+    for (const { attemptRow, callRow, item } of postings) {
       if (attemptRow !== undefined) attempts.push(attemptRow);
       if (callRow !== undefined) calls.push(callRow);
-      if (itemText !== undefined) items.push(itemText);
+      if (item !== undefined) items.push(item);
     }
     const last = postings.at(-1)!;
     const values = [this.#spool, postings[0]!.number, last.number, chain, last.chain, complete];
     const posting = this.#db.transaction(async (client) => {
       await client.query("select set_config('synchronous_commit', 'off', true), lock_spool($1)", [this.#spool]);
-      if (attempts.length > 0 || calls.length > 0) await this.#rows.post(client, { attempts, calls });
+      if (attempts.length > 0 || calls.length > 0)
+        await this.#rows.post(client, { attempts: arrayOf(attempts), calls: arrayOf(calls) });
       const { rows } = await client.query<{ outcome: "posted" | NotPosted["outcome"] }>(
         "select outcome from post_batch($1, $2, $3, $4, $5, $6, $7)",
-        [...values, `[${items.join()}]`],
+        [...values, arrayOf(items)],
       );
       throwUnlessPosted(rows[0]!.outcome);
     });
@@ -117,7 +119,7 @@ export class Posts {
 
   /** Puts a record aside that the database refuses. */
   async quarantine(posting: Posting, chain: number, refused: { sqlstate: string; record: unknown }): Promise<void> {
-    const { itemText } = posting;
+    const { item } = posting;
     const { rows } = await this.#db.query<{ outcome: "posted" | NotPosted["outcome"] }>(
       "select outcome from quarantine_record($1, $2, $3, $4, null, $5, $6, $7)",
       [
@@ -127,11 +129,25 @@ export class Posts {
         posting.chain,
         JSON.stringify(storableJson(refused.record)),
         refused.sqlstate,
-        itemText === undefined ? null : JSON.stringify(storableJson(JSON.parse(itemText))),
+        item === undefined ? null : JSON.stringify(storableJson(JSON.parse(item.toString()))),
       ],
     );
     throwUnlessPosted(rows[0]!.outcome);
   }
+}
+
+/** A JSON array of these values, as bytes. */
+function arrayOf(values: readonly Buffer[]): Buffer {
+  let bytes = Math.max(2, values.length + 1);
+  for (const { length } of values) bytes += length;
+  const array = Buffer.allocUnsafe(bytes);
+  let at = array.write("[");
+  for (const [place, value] of values.entries()) {
+    if (place > 0) at += array.write(",", at);
+    at += value.copy(array, at);
+  }
+  array.write("]", at);
+  return array;
 }
 
 function throwUnlessPosted(outcome: "posted" | NotPosted["outcome"]): void {

@@ -30,16 +30,17 @@ export const isRefused = (error: unknown): error is Error & { code: string } =>
 
 /** What is kept of a record that is put aside. */
 export const refusalOf = (
-  { itemText, attemptRow, callRow }: Posting,
+  { item, attemptRow, callRow }: Posting,
   error: { code: string },
 ): NonNullable<Posting["refused"]> => ({
   sqlstate: error.code,
-  record: { item: valueOf(itemText), attempt_row: valueOf(attemptRow), call_row: valueOf(callRow) },
+  record: { item: valueOf(item), attempt_row: valueOf(attemptRow), call_row: valueOf(callRow) },
 });
 
-/** What a text says, or the text itself where it is no JSON. */
-function valueOf(text: string | undefined): unknown {
-  if (text === undefined) return undefined;
+/** What bytes say, or their text where that is no JSON. */
+function valueOf(bytes: Buffer | undefined): unknown {
+  if (bytes === undefined) return undefined;
+  const text = bytes.toString();
   try {
     return JSON.parse(text);
   } catch {

@@ -5,7 +5,13 @@ import { OpenCalls } from "./openCalls.ts";
 import type { PostedRecord } from "./decode.ts";
 
 const hold = (attempt: string, call: string) => ({ k: "hold", attempt, call }) as PostedRecord;
-const settle = (call: string): PostedRecord => ({ k: "settle", call, isFree: false, itemText: "{}", row: undefined });
+const settle = (call: string): PostedRecord => ({
+  k: "settle",
+  call,
+  isFree: false,
+  item: Buffer.from("{}"),
+  row: undefined,
+});
 const end = (call: string): PostedRecord => ({ k: "call", call, row: undefined });
 
 test("a file stays until the calls that were first held in it have ended, not only their attempts", () => {

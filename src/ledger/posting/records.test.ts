@@ -90,8 +90,8 @@ test("a settlement comes back as it was, and says all that its row needs", () =>
         const posted = decodePosted(bytes);
         if (posted.k !== "settle") throw new Error(posted.k);
         expect(posted).toMatchObject({ call: record.item.call, isFree: record.item.amount === "0" });
-        expect(JSON.parse(posted.itemText)).toEqual(JSON.parse(JSON.stringify(record.item)));
-        expect(posted.row).toBe(row && JSON.stringify(row));
+        expect(JSON.parse(posted.item.toString())).toEqual(JSON.parse(JSON.stringify(record.item)));
+        expect(posted.row?.toString()).toBe(row && JSON.stringify(row));
         expect(record.item).toMatchObject({
           call: held.call,
           key: held.key,
@@ -116,8 +116,8 @@ test("a usual settlement is posted as it stands, without being parsed, and no ot
   const parse = vi.spyOn(JSON, "parse");
   const posted = (of: string, rest = ',"row":{"id":"att_1"}') =>
     decodePosted(Buffer.from(`{"v":1,"k":"settle","item":${of}${rest}}`));
-  const read = { k: "settle", call: "call_1", isFree: true, itemText: item };
-  expect(posted(item)).toEqual({ ...read, row: '{"id":"att_1"}' });
+  const read = { k: "settle", call: "call_1", isFree: true, item: Buffer.from(item) };
+  expect(posted(item)).toEqual({ ...read, row: Buffer.from('{"id":"att_1"}') });
   expect(posted(item, "")).toEqual({ ...read, row: undefined });
   expect(parse).not.toHaveBeenCalled();
   parse.mockRestore();
@@ -167,7 +167,7 @@ test("posting reads of a light record its kind alone, and of a hold its call", (
   expect(decodePosted(encodeCall({ call: "c", row: { id: "c" } }))).toEqual({
     k: "call",
     call: "c",
-    row: '{"id":"c"}',
+    row: Buffer.from('{"id":"c"}'),
   });
   expect(decodePosted(encodeCall({ call: "c", row: undefined }))).toEqual({ k: "call", call: "c", row: undefined });
   const begun = '{"v":1,"k":"hold","attempt":"att_1","call":"call_1","not":"read"}';

@@ -249,7 +249,7 @@ export class Replay {
     // Not always the last file that can be read: the process may have ended that one, and begun the one that cannot.
     const open = [...(await this.#positionsOf(Number(epoch)))].find(([, { state }]) => state === "open")?.[0];
     await db.transaction(async (client) => {
-      if (calls.length > 0) await rows.post(client, { attempts: [], calls });
+      if (calls.length > 0) await rows.post(client, { attempts: "[]", calls: `[${calls.join()}]` });
       if (open !== undefined) await client.query("select damage_spool($1)", [open]);
     });
     this.#alarm(

@@ -27,7 +27,7 @@ export const rows: RecordRows = {
       `with recorded as (
          insert into calls select c.* from json_populate_recordset(null::calls, $1) c on conflict (id) do nothing)
        insert into attempts select a.* from json_populate_recordset(null::attempts, $2) a on conflict (id) do nothing`,
-      [`[${calls.join()}]`, `[${attempts.join()}]`],
+      [calls, attempts],
     );
   },
   isRedone: () => false,
