@@ -143,18 +143,24 @@ export class JsonMeter {
         this.#elementOpen = true;
         if (++this.#depth > this.#bounds.depth) throw new JsonBoundError("depth", this.#bounds.depth);
         if (this.#depth > 2) continue;
-        if (this.#depth === 2) this.#opens(byte === 0x5b);
+        if (this.#depth === 2) this.#opens(byte === 0x5b, at);
         else if (byte === 0x5b) this.#places = undefined;
       } else if (byte === 0x5d || byte === 0x7d) {
         if (--this.#depth === 0) this.#noteEnd(at);
-        else if (this.#depth === 1) this.#isOutlining = false;
+        else if (this.#depth === 1) this.#closes(at);
       }
     }
   }
 
-  #opens(isList: boolean): void {
+  #opens(isList: boolean, at: number): void {
     this.#places?.opens(isList);
     this.#isOutlining = isList && this.#outline !== undefined && this.#places?.current === this.#outlined;
+    if (this.#isOutlining) this.#outline!.begins(at);
+  }
+
+  #closes(at: number): void {
+    if (this.#isOutlining) this.#outline?.ends(at);
+    this.#isOutlining = false;
   }
 
   #noteName(start: number, end: number): void {

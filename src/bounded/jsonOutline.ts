@@ -6,8 +6,10 @@
 const leastBytes = 128;
 /** Bytes of a text that goes on behind a window, from which on what came is dropped. */
 const leastDropped = 4 * 1024;
-/** A longer outline is given up: it costs as much to parse as the list part by part. */
-const mostBytes = 64 * 1024;
+/** A longer outline of the list is given up: it costs as much to parse as the list part by part. */
+const mostListBytes = 128 * 1024;
+/** What stands beside the list is parsed whole in any case. */
+const mostBytes = 512 * 1024;
 const startBytes = 8 * 1024;
 
 /** Stands in place of every text that was left out: no name of a role or a kind, and not empty. */
@@ -28,6 +30,8 @@ export class Outline {
   #length = 0;
   /** How much of the window was taken over. */
   #taken = 0;
+  /** Bytes that the outline may reach now. */
+  #most = mostBytes;
   #span: Span | undefined;
   #isGivenUp = false;
   #hasLeftOut = false;
@@ -38,6 +42,18 @@ export class Outline {
 
   constructor(window: Uint8Array) {
     this.#window = window;
+  }
+
+  /** The list begins in the window before `at`. */
+  begins(at: number): void {
+    this.take(at);
+    this.#most = Math.min(mostBytes, this.#length + mostListBytes);
+  }
+
+  /** The list has ended. */
+  ends(at: number): void {
+    this.take(at);
+    this.#most = mostBytes;
   }
 
   /** The window has other bytes. */
@@ -51,7 +67,8 @@ export class Outline {
     if (to <= from || this.#isGivenUp) return;
     this.#taken = to;
     const length = this.#length + to - from;
-    if (length > this.#bytes.length && !this.#grow(length)) return;
+    if (length > this.#most) return this.#giveUp();
+    if (length > this.#bytes.length) this.#grow(length);
     // The usual few bytes between two texts; a call out of JavaScript costs more than a loop over them.
     if (to - from < 64) for (let at = from; at < to; at++) this.#bytes[this.#length++] = this.#window[at]!;
     else {
@@ -100,22 +117,17 @@ export class Outline {
 
   /** The text whose content begins at the end of the outline ends at `to` in the window. */
   #leaveOut(to: number): void {
-    if (this.#length >= this.#bytes.length && !this.#grow(this.#length + 1)) return;
+    if (this.#length >= this.#bytes.length) this.#grow(this.#length + 1);
     this.#bytes[this.#length++] = placeholder;
     this.#taken = to;
     this.isLeftOut = true;
     this.#hasLeftOut = true;
   }
 
-  #grow(length: number): boolean {
-    if (length > mostBytes) {
-      this.#giveUp();
-      return false;
-    }
-    const more = Buffer.allocUnsafe(Math.min(mostBytes, Math.max(length, 2 * this.#bytes.length)));
+  #grow(length: number): void {
+    const more = Buffer.allocUnsafe(Math.max(length, 2 * this.#bytes.length));
     this.#bytes.copy(more, 0, 0, this.#length);
     this.#bytes = more;
-    return true;
   }
 
   #giveUp(): void {

@@ -1,6 +1,7 @@
 // Media of a typed prompt: where they stand, and the same prompt with what was fetched in place of addresses.
-import type { Message, Part, RegisteredEndpoint, Tool } from "../../engines/index.ts";
+import type { Asked, Message, Part, RegisteredEndpoint, Tool } from "../../engines/index.ts";
 import { LineshaftError } from "../../errors/index.ts";
+import { limits } from "../limits.ts";
 import type { Medium } from "../modelCall.ts";
 
 /** A part with its place in the client's body; those inside results of tools are places of their own. */
@@ -26,6 +27,12 @@ export function placesOf(
       return [{ part, path, message, place }, ...within];
     });
   });
+}
+
+/** Whether a message, or a tool's result in it, holds a medium. */
+export function holdMedia(messages: readonly Message[]): boolean {
+  const isMedium = (part: Part): boolean => "url" in part || (part.kind === "tool_result" && part.parts.some(isMedium));
+  return messages.some(({ parts }) => parts.some(isMedium));
 }
 
 /** The media among parts. */
@@ -54,6 +61,45 @@ export function tokensBesideChat(tools: readonly Tool[], places: readonly Placed
     if (part.kind === "reasoning" && part.proof) items.push(part.proof);
   }
   return items.reduce((sum, item) => sum + 2 * Buffer.byteLength(JSON.stringify(item)), 0);
+}
+
+/** Most characters of a number in JSON, and of what stands around a tool's definition in a chat completion. */
+const numberCharacters = 25;
+const toolCharacters = 128;
+
+/**
+ * Most tokens of a prompt without media, from the bytes that it came as and the outline of its messages. A text is never longer than its JSON,
+ * and what a chat template prints as JSON (tools, their calls, formats) is at most twice as long there. Numbers are counted apart, because one
+ * with an exponent may become longer, and so are parts, each of which may become a message. It is up to twice the bound that is measured text
+ * by text.
+ */
+export function promptTokensByBytes(
+  { tools, format }: Pick<Asked, "tools" | "format">,
+  messages: readonly Message[],
+  bytes: number,
+): number {
+  let isPlain = tools.length === 0 && format === undefined;
+  let more = limits.templateTokens + limits.templateTokensPerMessage * messages.length;
+  const add = (part: Part): void => {
+    more += limits.templateTokensPerMessage;
+    if (part.kind !== "text" && part.kind !== "refusal" && part.kind !== "tool_result") isPlain = false;
+    if (part.kind === "tool_call") more += 2 * part.arguments.length;
+    if (part.kind === "tool_result") for (const inner of part.parts) add(inner);
+  };
+  for (const { parts } of messages) for (const part of parts) add(part);
+  for (const { parameters, opaque } of tools)
+    more += 2 * (toolCharacters + numberCharacters * numbersIn([parameters, opaque?.item]));
+  if (format?.kind === "schema") more += 2 * numberCharacters * numbersIn(format.schema);
+  return more + (isPlain ? 1 : 2) * bytes;
+}
+
+/** Numbers in a value, at any depth. */
+function numbersIn(value: unknown): number {
+  if (typeof value === "number") return 1;
+  if (typeof value !== "object" || value === null) return 0;
+  let numbers = 0;
+  for (const one of Object.values(value)) numbers += numbersIn(one);
+  return numbers;
 }
 
 /** Throws a 400 at the first medium that the engine does not read. */

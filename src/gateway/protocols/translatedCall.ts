@@ -6,6 +6,7 @@ import { writeChat, writerOf } from "../../engines/index.ts";
 import type {
   AnswerFormat,
   EngineRequest,
+  Message,
   Prompt,
   Received,
   RegisteredEndpoint,
@@ -20,7 +21,15 @@ import type { BodyWish, Medium, ModelCall } from "../modelCall.ts";
 import { ChatCall } from "./chat/call.ts";
 import type { CallBody } from "./openai/bodies.ts";
 import { honoured } from "./openai/fields.ts";
-import { mediaAmong, placesOf, refuseMedia, tokensBesideChat, type PlacedPart } from "./partMedia.ts";
+import {
+  holdMedia,
+  mediaAmong,
+  placesOf,
+  promptTokensByBytes,
+  refuseMedia,
+  tokensBesideChat,
+  type PlacedPart,
+} from "./partMedia.ts";
 import { bytesOfMembers } from "./promptBytes.ts";
 import { leftOutIn, shapeAt } from "./spoken.ts";
 
@@ -97,16 +106,25 @@ export abstract class TranslatedCall implements ModelCall {
     return this.#leftOut ?? this.unsaid;
   }
 
+  /**
+   * The messages of a long conversation by their outline (bounded/jsonLazy.ts): long texts are ".". Undefined where the conversation has
+   * none. It decides what does not depend on what a long text says.
+   */
+  protected get outline(): readonly Message[] | undefined {
+    return undefined;
+  }
+
   get hasMedia(): boolean {
-    return this.#asChat.hasMedia;
+    return holdMedia(this.outline ?? this.#messages);
   }
 
   get promptTokensMost(): number {
+    if (this.outline && !this.hasMedia) return promptTokensByBytes(this, this.outline, this.received!.bytes.length);
     return this.#asChat.promptTokensMost + tokensBesideChat(this.tools, this.#places());
   }
 
   get promptCharacters(): number {
-    return this.#asChat.promptCharacters;
+    return this.outline ? this.received!.bytes.length : this.#asChat.promptCharacters;
   }
 
   promptBytes(): readonly Uint8Array[] | undefined {
@@ -119,6 +137,7 @@ export abstract class TranslatedCall implements ModelCall {
 
   /** Every medium of the prompt, at its place in the client's body. */
   protected mediaIn(): readonly Medium[] {
+    if (this.outline && !this.hasMedia) return [];
     return mediaAmong(this.#places());
   }
 
@@ -158,15 +177,30 @@ export abstract class TranslatedCall implements ModelCall {
   }
 
   /** Every part of the prompt with its path in the client's body. */
-  #places(): PlacedPart[] {
+  #places(messages = this.#messages): PlacedPart[] {
+    return placesOf(messages, (message) => this.partsPath(message), this.resultMember);
+  }
+
+  get #messages(): readonly Message[] {
     const { prompt } = this;
-    if (prompt.kind !== "messages") return [];
-    return placesOf(prompt.messages, (message) => this.partsPath(message), this.resultMember);
+    return prompt.kind === "messages" ? prompt.messages : [];
   }
 
   /** Throws a 400 at the first part that the engine does not read. */
   #refuseParts(endpoint: RegisteredEndpoint, isOwn: boolean): void {
-    const places = this.#places();
+    if (isOwn && endpoint.facts?.capabilities.media === undefined) return;
+    if (this.outline) {
+      // It decides where all is well. What is to be told is read from the messages themselves.
+      try {
+        return this.#refuseAmong(this.#places(this.outline), endpoint, isOwn);
+      } catch {
+        // Told below.
+      }
+    }
+    this.#refuseAmong(this.#places(), endpoint, isOwn);
+  }
+
+  #refuseAmong(places: readonly PlacedPart[], endpoint: RegisteredEndpoint, isOwn: boolean): void {
     for (const { part, path } of places) if (part.kind === "opaque" && !isOwn) this.refuseOpaque(part.item, path);
     refuseMedia(places, endpoint);
   }

@@ -1,6 +1,7 @@
 // What of a Messages body is not passed on to Anthropic although the client speaks Messages too. Everything else goes through, because a
 // list of what may pass would be out of date the next week. What would change the price, the payer, or which stored things are read is
 // refused by name. Source: Anthropic's API reference and the types of its official client, as of November 2026.
+import { outlineOf } from "../../../bounded/index.ts";
 import type { Denied } from "../types.ts";
 import { object } from "../values.ts";
 
@@ -62,7 +63,7 @@ function deniedTool(body: Json): Denied | undefined {
 function deniedSource(body: Json): Denied | undefined {
   const open: { value: unknown; path: string }[] = [
     { value: body["system"], path: "system" },
-    { value: body["messages"], path: "messages" },
+    { value: outlineOf(body, "messages"), path: "messages" },
   ];
   for (let at = open.pop(); at; at = open.pop()) {
     const { value, path } = at;

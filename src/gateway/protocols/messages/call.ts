@@ -1,5 +1,6 @@
 // An Anthropic Messages body as a ModelCall. Parts, tools and choices are read when they are asked for and remembered, because a call that
 // goes to Anthropic itself leaves as the bytes that came.
+import { copied, hasOutline, outlineOf } from "../../../bounded/index.ts";
 import { deniedMessages } from "../../../engines/index.ts";
 import type {
   AnswerFormat,
@@ -64,6 +65,7 @@ export class MessagesCall extends TranslatedCall {
   protected readonly ownNames = { stop: "stop_sequences", response_format: "output_config.format" };
   readonly #body: CallBody;
   #messages: readonly Message[] | undefined;
+  #outline: readonly Message[] | undefined;
   #tools: readonly Tool[] | undefined;
 
   constructor(body: CallBody, received: Received | undefined, headers: MessagesCall["headers"]) {
@@ -84,8 +86,12 @@ export class MessagesCall extends TranslatedCall {
     return { kind: "messages", messages: (this.#messages ??= this.#readMessages()) };
   }
 
-  #readMessages(): Message[] {
-    const { messages } = this.#body as unknown as { messages: Json[] };
+  protected override get outline(): readonly Message[] | undefined {
+    if (!hasOutline(this.#body, "messages")) return undefined;
+    return (this.#outline ??= this.#readMessages(outlineOf(this.#body, "messages") as Json[]));
+  }
+
+  #readMessages(messages = this.#body["messages"] as Json[]): Message[] {
     const system = partsOf(this.#body["system"] ?? undefined);
     const said = messages.map(messageOf);
     return system.length === 0 ? said : [{ role: "system", parts: system }, ...said];
@@ -144,7 +150,8 @@ export class MessagesCall extends TranslatedCall {
   }
 
   get extensions(): Json {
-    return Object.fromEntries(Object.entries(this.#body).filter(([field]) => !known.has(field)));
+    const fields = Object.keys(this.#body).filter((field) => !known.has(field));
+    return Object.fromEntries(fields.map((field) => [field, this.#body[field]]));
   }
 
   outputLimit(): { tokens: number; field: string } | undefined {
@@ -160,7 +167,11 @@ export class MessagesCall extends TranslatedCall {
   }
 
   protected copy(): MessagesCall {
-    return new MessagesCall(this.#body, this.received, this.headers);
+    const copy = new MessagesCall(this.#body, this.received, this.headers);
+    copy.#messages = this.#messages;
+    copy.#outline = this.#outline;
+    copy.#tools = this.#tools;
+    return copy;
   }
 
   /**
@@ -171,13 +182,12 @@ export class MessagesCall extends TranslatedCall {
     const thinking = this.#body["thinking"] as Json | null | undefined;
     const budget = thinking?.["budget_tokens"];
     const isOver = outputTokens !== undefined && typeof budget === "number" && budget >= outputTokens;
-    return {
-      ...this.#body,
+    return copied(this.#body, {
       model,
       ...(outputTokens !== undefined && { max_tokens: outputTokens }),
       ...(stream === true && { stream }),
       ...(isOver && { thinking: { ...thinking, budget_tokens: Math.max(thoughtLeast, outputTokens - 1) } }),
-    };
+    });
   }
 
   protected refuseOwn(endpoint: RegisteredEndpoint): void {
@@ -186,7 +196,9 @@ export class MessagesCall extends TranslatedCall {
 
   /** Media at any depth, those in documents and results included: Anthropic would fetch an address from its own network. */
   protected override mediaIn(): readonly Medium[] {
-    return mediaIn(this.#body);
+    const found = mediaIn(this.#body["system"], outlineOf(this.#body, "messages"));
+    const isWhole = found.length === 0 || !hasOutline(this.#body, "messages");
+    return isWhole ? found : mediaIn(this.#body["system"], this.#body["messages"]);
   }
 
   protected withData(data: ReadonlyMap<string, string>): MessagesCall {
@@ -200,8 +212,10 @@ export class MessagesCall extends TranslatedCall {
   }
 
   protected refuseFields(): void {
-    for (const [field, value] of Object.entries(this.#body)) {
-      if (known.has(field) || value === null || value === undefined) continue;
+    for (const field in this.#body) {
+      if (known.has(field)) continue;
+      const value = this.#body[field];
+      if (value === null || value === undefined) continue;
       const why = refusedFields(field, value);
       if (why !== undefined) throw unknownKey(field, why);
     }

@@ -8,7 +8,7 @@ type Json = Record<string, unknown>;
 const holders = ["content", "source"] as const;
 
 /** Every image and document with its data or its address. `message`: the place in `messages`; -1 for the system prompt. */
-export function mediaIn(body: Json): Medium[] {
+export function mediaIn(system: unknown, messages: unknown): Medium[] {
   const found: Medium[] = [];
   const visit = (value: unknown, path: string, message: number, part: number, kind: Medium["kind"]): void => {
     if (Array.isArray(value)) {
@@ -23,8 +23,8 @@ export function mediaIn(body: Json): Medium[] {
     const inner = block["type"] === "document" ? "file" : block["type"] === "image" ? "image" : kind;
     for (const name of holders) visit(block[name], `${path}.${name}`, message, part, inner);
   };
-  visit(body["system"], "system", -1, -1, "file");
-  for (const [place, message] of listOf(body["messages"]).entries())
+  visit(system, "system", -1, -1, "file");
+  for (const [place, message] of listOf(messages).entries())
     visit(message["content"], `messages[${place}].content`, place, -1, "file");
   return found;
 }
