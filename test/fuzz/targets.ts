@@ -2,7 +2,7 @@
 // error that was made for a person. Anything else that it throws, and any promise of its own that it breaks, is a find.
 import { strict as assert } from "node:assert";
 import { createParser } from "eventsource-parser";
-import { JsonMeter } from "../../src/bounded/index.ts";
+import { JsonMeter, parseLazily } from "../../src/bounded/index.ts";
 import { SseScanner } from "../../src/engines/wire/sse.ts";
 import { chunkOf, saysEnd } from "../../src/engines/wire/chat/deltas.ts";
 import { encodeBody } from "../../src/engines/wire/splice.ts";
@@ -93,27 +93,43 @@ function decodeOf({ protocol, call: route, model, path }: CallOf): Target {
       const json = parsed(text);
       // The edge has refused what is no JSON, or nested too deep, before a protocol sees it.
       if (json === undefined || !withinBounds(bytes)) return;
-      allowed(() => {
-        const call = protocol.decode({
-          route,
-          model,
-          path,
-          query: new URLSearchParams(),
-          headers: {},
-          bytes,
-          json,
-        });
-        readAll(call);
-        for (const endpoint of endpoints)
-          allowed(() => {
-            const shape = shapeAt(call, endpoint);
-            const fitted = call.fitted(endpoint);
-            readAll(fitted);
-            JSON.stringify(fitted.engineBody({ shape, model: "m", outputTokens: 5 }));
+      /** What engines are sent. */
+      const sentOf = (body: unknown): string[] => {
+        const sent: string[] = [];
+        allowed(() => {
+          const call = protocol.decode({
+            route,
+            model,
+            path,
+            query: new URLSearchParams(),
+            headers: {},
+            bytes,
+            json: body,
           });
-      });
+          readAll(call);
+          for (const endpoint of endpoints)
+            allowed(() => {
+              const shape = shapeAt(call, endpoint);
+              const fitted = call.fitted(endpoint);
+              readAll(fitted);
+              sent.push(JSON.stringify(fitted.engineBody({ shape, model: "m", outputTokens: 5 })));
+            });
+        });
+        return sent;
+      };
+      const sent = sentOf(json);
+      const lazy = protocol.outlined === undefined ? undefined : parsedLazily(bytes, protocol.outlined);
+      if (lazy) assert.deepEqual(sentOf(lazy), sent);
     },
   };
+}
+
+/** The body with a list that is parsed when it is read, where its texts are long. */
+function parsedLazily(bytes: Buffer, outlined: string): unknown {
+  const meter = new JsonMeter(meterBounds, true, { outlined, partLength: 512 });
+  for (const piece of cut(bytes)) meter.push(piece);
+  const { members, outline } = meter;
+  return outline === undefined ? undefined : parseLazily(bytes, members!, outlined, outline);
 }
 
 const meterBounds = { depth: limits.bodyDepth, values: limits.bodyValues, numbers: limits.bodyNumbers };
