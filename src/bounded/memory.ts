@@ -13,7 +13,10 @@ import { LineshaftError } from "../errors/index.ts";
 import { limits } from "./limits.ts";
 
 /** Where bytes are buffered. */
-type Buffered = "bodies" | "media" | "answers" | "streams" | "tools";
+const places = ["bodies", "media", "answers", "streams", "tools"] as const;
+type Buffered = (typeof places)[number];
+
+const nothing = (): Record<Buffered, number> => ({ bodies: 0, media: 0, answers: 0, streams: 0, tools: 0 });
 
 /**
  * Counts the bytes that are buffered for callers, against one bound of `mostBytes`. The process has one (`processMemory`); tests make their
@@ -23,7 +26,7 @@ export class Memory {
   /** Most bytes of everything together, and of them those up to which new work is taken. */
   readonly mostBytes: number;
   readonly newMostBytes: number;
-  readonly #bytes: Record<Buffered, number> = { bodies: 0, media: 0, answers: 0, streams: 0, tools: 0 };
+  readonly #bytes = nothing();
   #sum = 0;
 
   constructor(mostBytes: number) {
@@ -76,7 +79,7 @@ export class Memory {
 /** Bytes of one piece of work, released together. */
 export class Held {
   readonly #memory: Memory;
-  readonly #bytes = new Map<Buffered, number>();
+  readonly #bytes = nothing();
   #released = false;
 
   constructor(memory: Memory) {
@@ -94,14 +97,14 @@ export class Held {
   count(what: Buffered, bytes: number): void {
     if (this.#released) return;
     this.#memory.count(what, bytes);
-    this.#bytes.set(what, (this.#bytes.get(what) ?? 0) + bytes);
+    this.#bytes[what] += bytes;
   }
 
   /** Releases everything; a second time does nothing. */
   release(): void {
     if (this.#released) return;
     this.#released = true;
-    for (const [what, bytes] of this.#bytes) this.#memory.release(what, bytes);
+    for (const what of places) this.#memory.release(what, this.#bytes[what]);
   }
 }
 

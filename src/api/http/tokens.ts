@@ -65,6 +65,9 @@ async function serveStateful(serving: Serving, body: Awaited<ReturnType<typeof r
   }
 }
 
+/** Of most calls. Protocols only read it. */
+const noQuery = new URLSearchParams();
+
 /** Serves the call that a body asks for. */
 async function serveBody(
   serving: Serving,
@@ -74,7 +77,7 @@ async function serveBody(
   const { gateway, protocol, stored, request, response, requestId } = serving;
   const asked = protocol.decode({
     ...serving.received,
-    query: new URLSearchParams(serving.received.query),
+    query: serving.received.query === "" ? noQuery : new URLSearchParams(serving.received.query),
     headers: request.headers,
     ...body,
     ...(state && { state }),

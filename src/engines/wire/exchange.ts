@@ -135,13 +135,13 @@ class Exchange implements EngineAnswer, Arrivals<EngineChunk> {
     this.#response = response;
     this.#streams = options.stream;
     this.#wire = options.wire;
-    this.#state = options.wire.begin(options.stream);
     this.#body = options.body;
     this.#receivedBytes = options.source?.bytes.length;
     this.#reading = readingOf(options);
     this.#stop = stop;
     const { progress } = options;
     this.#progress = progress && new OutputProgress(progress === "comments" ? undefined : progress);
+    this.#state = options.wire.begin(options.stream, this.#progress?.taken);
     const pulled = options.pulledHeader === undefined ? undefined : response.headers[options.pulledHeader];
     this.#pulled = pulled === undefined ? undefined : Number(pulled);
     this.#events = new ArrivingEvents(response.body, progress === "comments");
@@ -317,16 +317,30 @@ class Exchange implements EngineAnswer, Arrivals<EngineChunk> {
     return chunk;
   }
 
-  /** A chunk that repeats another but for its text. Where the engine counts in its chunks, the count differs as well. */
+  /** A chunk that repeats another but for its text and the count that is taken out of it. A count that stays makes every chunk another one. */
   #again(text: string, event: string | undefined): EngineChunk | undefined {
-    if (this.#progress?.isInChunks === true) return undefined;
-    const chunk = this.#wire.again?.(text, this.#state);
-    if (chunk === undefined) return undefined;
+    const progress = this.#progress;
+    if (progress?.staysInChunks === true) return undefined;
+    const repeated = this.#wire.again?.(text, this.#state);
+    if (repeated === undefined) return undefined;
+    const { chunk, count } = repeated;
     if (event !== undefined) chunk.eventName = event;
-    this.#progress?.passed(chunk);
-    this.#characters += chunk.characters;
-    this.#unreported += chunk.characters;
+    let said: Usage | undefined;
+    if (count !== undefined) {
+      if (progress!.taken === "usage") said = this.#wire.usage({ usage: count }, this.#state);
+      progress!.count(chunk.deltas[0]!.index, count);
+    }
+    progress?.passed(chunk);
+    this.#passed(chunk, said, false);
     return chunk;
+  }
+
+  /** Notes what has passed. `said`: the usage that the engine reported with it. */
+  #passed({ characters }: EngineChunk, said: Usage | undefined, isLast: boolean): void {
+    const before = this.#reported?.outputTokens ?? 0;
+    if (said) this.#reported = isLast ? said : laterUsage(this.#reported, said);
+    this.#characters += characters;
+    this.#unreported = (this.#reported?.outputTokens ?? 0) > before ? 0 : this.#unreported + characters;
   }
 
   /** Reads a chunk or a whole answer; takes usage, timings and counts out of it. `text` is its JSON as it came. */
@@ -343,10 +357,10 @@ class Exchange implements EngineAnswer, Arrivals<EngineChunk> {
     chunk.bytes = text.length;
     if (event !== undefined) chunk.eventName = event;
     this.#progress?.passed(chunk);
-    const before = this.#reported?.outputTokens ?? 0;
-    if (said) this.#reported = this.#wire.isLastReport?.(data) ? said : laterUsage(this.#reported, said);
-    this.#characters += chunk.characters;
-    this.#unreported = (this.#reported?.outputTokens ?? 0) > before ? 0 : this.#unreported + chunk.characters;
+    this.#passed(chunk, said, this.#wire.isLastReport?.(data) === true);
+    // Where a count should have been taken out, a chunk without one is no example of the others.
+    if (this.#streams && !hasReport && counted === (this.#progress?.taken !== undefined))
+      this.#wire.learn?.(text, chunk, this.#state);
     if (!this.#finished && this.#wire.ends(data, event) !== "no") this.#finished = true;
     return chunk;
   }

@@ -51,9 +51,14 @@ export class OutputProgress {
     this.#field = field;
   }
 
-  /** The count stands in the chunks, which are read and changed by `takenFrom`. */
-  get isInChunks(): boolean {
-    return this.#field !== undefined;
+  /** The count stands in the chunks, and stays there for their reader. */
+  get staysInChunks(): boolean {
+    return this.#field?.asked === true;
+  }
+
+  /** The member of every chunk that is taken out of it. */
+  get taken(): ProgressField["field"] | undefined {
+    return this.#field?.asked === false ? this.#field.field : undefined;
   }
 
   /** Output tokens by the engine's own count, of all answers together. */
@@ -78,19 +83,22 @@ export class OutputProgress {
    */
   takenFrom(data: Json): boolean {
     if (!this.#field) return false;
-    const { field, tokens, asked } = this.#field;
+    const { field, asked } = this.#field;
     const report = data[field] as Json | null | undefined;
     const choices = data["choices"];
     if (report === undefined || !Array.isArray(choices) || choices.length === 0) return false;
-    const said = report?.[tokens];
-    if (typeof said === "number" && Number.isFinite(said)) {
-      const [first] = choices as (Json | null)[];
-      const index = first?.["index"];
-      this.#report(typeof index === "number" ? index : 0, Math.max(0, Math.round(said)));
-    }
+    const [first] = choices as (Json | null)[];
+    const index = first?.["index"];
+    this.count(typeof index === "number" ? index : 0, report);
     if (asked) return false;
     delete data[field];
     return true;
+  }
+
+  /** Takes what stood in that place of a chunk. `index`: number of the answer that the chunk belongs to. */
+  count(index: number, report: Json | null): void {
+    const said = this.#field && report?.[this.#field.tokens];
+    if (typeof said === "number" && Number.isFinite(said)) this.#report(index, Math.max(0, Math.round(said)));
   }
 
   /** Counts the text of a chunk that came without a report. */

@@ -3,6 +3,7 @@
 // may be lost of a call is judged by the gateway.
 import type { Asked, Shape } from "../asked.ts";
 import type { Capabilities, EngineChunk, EngineError, Usage } from "../types.ts";
+import type { ProgressField } from "./progress.ts";
 
 type Json = Record<string, unknown>;
 
@@ -16,18 +17,23 @@ export interface WireReader<State = unknown> {
   promptCharacters(body: Json, receivedBytes: number | undefined): number;
   /** Whether the object is a whole answer. */
   isAnswer(data: Json): boolean;
-  /** Begins an answer. `streams`: it comes as the events of a stream, and not whole. */
-  begin(streams: boolean): State;
+  /**
+   * Begins an answer. `streams`: it comes as the events of a stream, and not whole. `taken`: a count that is taken out of every event before it
+   * is read.
+   */
+  begin(streams: boolean, taken?: ProgressField["field"]): State;
   /**
    * One event of a stream, or a whole answer. `event`: name of the event, where the API names events. `text`: its JSON, where that may be
    * passed on unchanged. Throws EngineError where the event says that the answer has failed.
    */
   read(data: Json, event: string | undefined, text: string | undefined, state: State): EngineChunk;
+  /** Learns from an event how others that `again` reads will look. `text`: its JSON as it came. */
+  learn?(text: string, chunk: EngineChunk, state: State): void;
   /**
-   * An event of a stream that differs in nothing but its text from one that was read before, without its JSON being parsed: it says nothing
-   * of usage or of an end. Undefined where it has to be parsed.
+   * An event of a stream that differs in nothing but its text, and the count that is taken out, from one that was learned from, without its
+   * JSON being parsed: it says nothing of an end. Undefined where it has to be parsed.
    */
-  again?(text: string, state: State): EngineChunk | undefined;
+  again?(text: string, state: State): RepeatedChunk | undefined;
   /** Whether the engine says with it how an answer ended (`answer`), or that nothing follows (`stream`). */
   ends(data: Json, event: string | undefined): "no" | "answer" | "stream";
   /** The usage so far, where the object says something of it. It is asked for before the object is read. */
@@ -39,6 +45,12 @@ export interface WireReader<State = unknown> {
   isLastReport?(data: Json): boolean;
   /** A refusal in this API's words; absent: OpenAI's and their kin (chat/usage.ts). `text` holds no credential. */
   refusal?(status: number, text: string, retryAfterSeconds: number | undefined): EngineError;
+}
+
+/** An event that was not parsed. `count`: the object with the count, which was. */
+export interface RepeatedChunk {
+  chunk: EngineChunk;
+  count: Json | undefined;
 }
 
 /** What of a call a wire format has no word for. */

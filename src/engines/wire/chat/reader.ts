@@ -10,12 +10,9 @@ const readerOf = (shape: CompletionShape): WireReader<RepeatedChunks | undefined
   shape,
   promptCharacters: promptLength,
   isAnswer: (data) => Array.isArray(data["choices"]),
-  begin: (streams) => (streams ? new RepeatedChunks(shape) : undefined),
-  read(data, _event, text, repeated) {
-    const chunk = chunkOf(shape, data, text);
-    if (text !== undefined) repeated?.learn(text, chunk);
-    return chunk;
-  },
+  begin: (streams, taken) => (streams ? new RepeatedChunks(shape, taken) : undefined),
+  read: (data, _event, text) => chunkOf(shape, data, text),
+  learn: (text, chunk, repeated) => repeated?.learn(text, chunk),
   again: (text, repeated) => repeated?.read(text),
   ends: (data) => (saysEnd(data) ? "answer" : "no"),
   usage: usageOf,
