@@ -1,6 +1,9 @@
 // A scripted engine with the routes that only one open software has, for tests. Its answers come from a file that says how they were made:
 // recorded from a server, or composed from its documentation.
 import { readFileSync } from "node:fs";
+import { onTestFinished } from "vitest";
+import type { Engine } from "./engine.ts";
+import { createOpenAiEngine } from "./openai/adapter.ts";
 import { scriptedEngine, type Script, type ScriptedEngine, type ScriptedRoutes } from "./testing.ts";
 import type { EngineAnswer, EngineRequest } from "./types.ts";
 
@@ -38,6 +41,41 @@ export function recordedCall(file: URL, name: string): { request: EngineRequest;
       status === 200 ? { raw: { contentType: type, body } } : { fail: { status, body: JSON.parse(body) as Json } },
   };
 }
+
+/** The adapter at a server that answers as a file says, until the test ends; `more` adds routes that compute their answers. */
+export async function scriptedRun(
+  file: URL,
+  more: ScriptedRoutes["routes"] = {},
+): Promise<{ server: ScriptedServer; engine: Engine }> {
+  const server = await scriptedServer(file, more);
+  onTestFinished(() => server[Symbol.asyncDispose]());
+  return { server, engine: createOpenAiEngine({ url: server.url, model: "scripted" }) };
+}
+
+/** Opens a recorded call at a server that answers as was recorded. */
+export async function replayed(file: URL, name: string): Promise<EngineAnswer> {
+  const { server, engine } = await scriptedRun(file);
+  const { request, script } = recordedCall(file, name);
+  await engine.probe();
+  server.next(script);
+  return engine.open(request);
+}
+
+/** What a recorded call is read as, and what is counted of it. */
+export async function replayedWhole(file: URL, name: string) {
+  const answer = await replayed(file, name);
+  const content = await contentOf(answer, recordedCall(file, name).request.body.stream === true);
+  return { content, usage: answer.usage(), soFar: answer.outputSoFar() };
+}
+
+/** A route that answers as a script says. */
+export const answeredBy = ({ fail, raw }: Script): ScriptedRoutes["routes"][string] => {
+  if (raw) return () => raw.body;
+  return () => (response) => {
+    response.writeHead(fail!.status, { "content-type": "application/json" });
+    response.end(JSON.stringify(fail!.body));
+  };
+};
 
 /** Text, tool call and finish of an answer, read to its end. */
 export async function contentOf(answer: EngineAnswer, streams: boolean) {

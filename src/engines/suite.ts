@@ -24,6 +24,21 @@ interface EngineSubject extends AsyncDisposable {
   silence(): void;
 }
 
+/** The subject that is an engine and the scripted server that it asks. */
+export const scriptedSubject = (
+  engine: Engine,
+  credential: string,
+  server: Pick<EngineSubject, "next" | "seen" | "silence"> & AsyncDisposable,
+): EngineSubject => ({
+  engine,
+  credential,
+  next: server.next,
+  seen: server.seen,
+  leave: () => server[Symbol.asyncDispose](),
+  silence: server.silence,
+  [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+});
+
 const never = new Promise<void>(() => {});
 /** The text of an answer, however it comes. */
 async function read(answer: EngineAnswer, stream: boolean): Promise<string> {

@@ -1,6 +1,6 @@
 // Anthropic's API as an engine, against a scripted server of its shape (composed from the API reference, not recorded).
 import { describe, expect, test } from "vitest";
-import { engineSuite } from "../suite.ts";
+import { engineSuite, scriptedSubject } from "../suite.ts";
 import { messagesCases } from "../testing/messagesCases.ts";
 import { scriptedEngine, type Script, type ScriptedRoutes } from "../testing.ts";
 import type { EngineError } from "../types.ts";
@@ -19,15 +19,10 @@ engineSuite(
         "POST /v1/messages/count_tokens": () => ({ input_tokens: 3 }),
       },
     });
-    return {
-      engine: createAnthropicEngine({ url: server.url, model: "scripted", key: credential }),
-      credential,
-      next: server.next,
-      seen: server.seen,
-      leave: () => server[Symbol.asyncDispose](),
+    return scriptedSubject(createAnthropicEngine({ url: server.url, model: "scripted", key: credential }), credential, {
+      ...server,
       silence: () => void (silent = true),
-      [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
-    };
+    });
   },
   messagesCases,
 );

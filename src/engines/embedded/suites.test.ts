@@ -1,7 +1,7 @@
 // The embedded worker's adapter, over a scripted worker, does what every engine and every KvEngine does. The same against a real worker
 // with a real model is in adapter.test.ts.
 import { kvSuite } from "../kvSuite.ts";
-import { engineSuite } from "../suite.ts";
+import { engineSuite, scriptedSubject } from "../suite.ts";
 import { createEmbeddedEngine } from "./adapter.ts";
 import { scriptedWorker } from "./testing/scriptedWorker.ts";
 
@@ -9,15 +9,7 @@ const token = "token-of-the-suite";
 
 engineSuite("the embedded worker", async () => {
   const server = await scriptedWorker();
-  return {
-    engine: createEmbeddedEngine({ url: server.url, token }),
-    credential: token,
-    next: server.next,
-    seen: server.seen,
-    leave: () => server[Symbol.asyncDispose](),
-    silence: server.silence,
-    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
-  };
+  return scriptedSubject(createEmbeddedEngine({ url: server.url, token }), token, server);
 });
 
 kvSuite("the embedded worker", async () => {

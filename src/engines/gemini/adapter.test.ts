@@ -1,7 +1,7 @@
 // Google's API as an engine does what every engine does, and what it is sent and says is what that API documents.
 import type { ServerResponse } from "node:http";
 import { describe, expect, test } from "vitest";
-import { engineSuite } from "../suite.ts";
+import { engineSuite, scriptedSubject } from "../suite.ts";
 import { scriptedEngine } from "../testing.ts";
 import { geminiCases } from "../testing/geminiCases.ts";
 import { createGeminiEngine } from "./adapter.ts";
@@ -16,15 +16,10 @@ engineSuite(
   async () => {
     const own = { routes: { ...counted }, shape: "gemini" as const };
     const server = await scriptedEngine({}, ["scripted"], 0, own);
-    return {
-      engine: createGeminiEngine({ url: server.url, model: "scripted", key: credential }),
-      credential,
-      next: server.next,
-      seen: server.seen,
-      leave: () => server[Symbol.asyncDispose](),
+    return scriptedSubject(createGeminiEngine({ url: server.url, model: "scripted", key: credential }), credential, {
+      ...server,
       silence: () => void Object.assign(own.routes, { "GET /v1/models": () => () => {} }),
-      [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
-    };
+    });
   },
   geminiCases,
 );

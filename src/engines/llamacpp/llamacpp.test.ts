@@ -1,11 +1,18 @@
 // llama.cpp's server behind the adapter of OpenAI-compatible endpoints, on exchanges that were recorded from a real one
 // (test/conformance/llamacpp.record.ts). `npm run test:llamacpp` tries the adapter on the server itself.
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { createOpenAiEngine } from "../openai/adapter.ts";
-import { contentOf, recordedCall, scriptedServer } from "../openServerTesting.ts";
-import { engineSuite } from "../suite.ts";
-import type { Script, ScriptedRoutes } from "../testing.ts";
-import type { EngineAnswer, EngineError } from "../types.ts";
+import {
+  answeredBy,
+  recordedCall,
+  replayed,
+  replayedWhole,
+  scriptedRun,
+  scriptedServer,
+} from "../openServerTesting.ts";
+import { engineSuite, scriptedSubject } from "../suite.ts";
+import type { ScriptedRoutes } from "../testing.ts";
+import type { EngineError } from "../types.ts";
 import { continuedBody } from "../wire/continued.ts";
 import { llamacppFacts } from "./server.ts";
 
@@ -19,41 +26,16 @@ const credential = "key-of-the-suite";
 
 engineSuite("llama.cpp's server", async () => {
   const server = await scriptedServer(fileOf("chat"));
-  return {
-    engine: createOpenAiEngine({ url: server.url, model: "scripted", key: credential }),
+  return scriptedSubject(
+    createOpenAiEngine({ url: server.url, model: "scripted", key: credential }),
     credential,
-    next: server.next,
-    seen: server.seen,
-    leave: () => server[Symbol.asyncDispose](),
-    silence: server.silence,
-    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
-  };
+    server,
+  );
 });
 
-async function running(more: ScriptedRoutes["routes"] = {}, start: Start = "chat") {
-  const server = await scriptedServer(fileOf(start), more);
-  const engine = createOpenAiEngine({ url: server.url, model: "scripted" });
-  onTestFinished(() => server[Symbol.asyncDispose]());
-  return { server, engine };
-}
+const running = (more: ScriptedRoutes["routes"] = {}, start: Start = "chat") => scriptedRun(fileOf(start), more);
 
 const recorded = (start: Start, name: string) => recordedCall(fileOf(start), name);
-
-/** Opens a recorded call at a server that answers as was recorded. */
-async function replayed(start: Start, name: string): Promise<EngineAnswer> {
-  const { server, engine } = await running({}, start);
-  const { request, script } = recorded(start, name);
-  await engine.probe();
-  server.next(script);
-  return engine.open(request);
-}
-
-/** What a recorded call is read as, and what is counted of it. */
-async function readOf(start: Start, name: string) {
-  const answer = await replayed(start, name);
-  const content = await contentOf(answer, recorded(start, name).request.body.stream === true);
-  return { content, usage: answer.usage(), soFar: answer.outputSoFar() };
-}
 
 describe("recorded calls", () => {
   test.each([
@@ -64,7 +46,7 @@ describe("recorded calls", () => {
     ["a text as a stream", { promptTokens: 2, cachedTokens: 1, outputTokens: 3 }],
     ["an answer that goes on as a stream", { promptTokens: 16, cachedTokens: 15, outputTokens: 3 }],
   ])("%s has the text, the finish and the counts that the server gave it", async (name, counts) => {
-    const { content, usage, soFar } = await readOf("chat", name);
+    const { content, usage, soFar } = await replayedWhole(fileOf("chat"), name);
     expect(content.finish).toBe("length");
     expect(content.text).toBe(
       name.startsWith("a chat") ? "Hello there. I" : name.startsWith("a text") ? " the scene," : " time, in",
@@ -74,7 +56,7 @@ describe("recorded calls", () => {
   });
 
   test.each(["a tool call", "a tool call as a stream"])("%s is read whole", async (name) => {
-    const { content, usage } = await readOf("chat", name);
+    const { content, usage } = await replayedWhole(fileOf("chat"), name);
     expect(content).toMatchObject({ text: "", tool: "weigh", finish: "tool_calls" });
     expect(JSON.parse(content.arguments)).toEqual({ unit: "kg" });
     expect(usage).toMatchObject({ outputTokens: 30, source: "engine" });
@@ -91,7 +73,7 @@ describe("recorded calls", () => {
     ],
     ["chat", "a field of another kind", { code: "invalid_request" }],
   ])("%s: %s is the caller's fault, in the server's words", async (start, name, error) => {
-    await expect(replayed(start, name)).rejects.toMatchObject({ status: 400, retryable: false, ...error });
+    await expect(replayed(fileOf(start), name)).rejects.toMatchObject({ status: 400, retryable: false, ...error });
   });
 
   test("an embedding's input that is too long is the caller's fault, though the status is 500", async () => {
@@ -158,15 +140,6 @@ describe("recorded calls", () => {
     expect((await sized(384)).status).toBe(200);
   });
 });
-
-/** A route that answers as a script says. */
-const answeredBy = ({ fail, raw }: Script): ScriptedRoutes["routes"][string] => {
-  if (raw) return () => raw.body;
-  return () => (response) => {
-    response.writeHead(fail!.status, { "content-type": "application/json" });
-    response.end(JSON.stringify(fail!.body));
-  };
-};
 
 describe("what llama.cpp says of itself", () => {
   test("all of it is asked: the context of a slot, slots, media, and what this start of it answers", async () => {

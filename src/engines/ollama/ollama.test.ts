@@ -3,7 +3,7 @@
 import { describe, expect, onTestFinished, test } from "vitest";
 import { createOpenAiEngine } from "../openai/adapter.ts";
 import { exchangesOf, scriptedServer } from "../openServerTesting.ts";
-import { engineSuite } from "../suite.ts";
+import { engineSuite, scriptedSubject } from "../suite.ts";
 import { loadedContext, modelOf, refusesLongPrompts } from "./facts.ts";
 
 type Json = Record<string, unknown>;
@@ -38,15 +38,11 @@ async function scriptedOllama(contextTokens = 4_096) {
 
 engineSuite("Ollama", async () => {
   const server = await scriptedOllama();
-  return {
-    engine: createOpenAiEngine({ url: server.url, model: "scripted", key: credential }),
+  return scriptedSubject(
+    createOpenAiEngine({ url: server.url, model: "scripted", key: credential }),
     credential,
-    next: server.next,
-    seen: server.seen,
-    leave: () => server[Symbol.asyncDispose](),
-    silence: server.silence,
-    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
-  };
+    server,
+  );
 });
 
 async function running(contextTokens?: number) {

@@ -1,6 +1,6 @@
 // The OpenAI adapter against a scripted engine: what it sends, how it reads answers good and bad.
 import { describe, expect, test } from "vitest";
-import { engineSuite } from "../suite.ts";
+import { engineSuite, scriptedSubject } from "../suite.ts";
 import { createOpenAiEngine } from "./adapter.ts";
 import { scriptedEngine } from "../testing.ts";
 import type { Script } from "../testing.ts";
@@ -15,15 +15,10 @@ engineSuite("an OpenAI-compatible endpoint", async () => {
   const server = await scriptedEngine({}, ["scripted"], 0, {
     routes: { "GET /v1/models": () => (silent ? () => {} : list) },
   });
-  return {
-    engine: createOpenAiEngine({ url: server.url, model: "scripted", key: credential }),
-    credential,
-    next: server.next,
-    seen: server.seen,
-    leave: () => server[Symbol.asyncDispose](),
+  return scriptedSubject(createOpenAiEngine({ url: server.url, model: "scripted", key: credential }), credential, {
+    ...server,
     silence: () => void (silent = true),
-    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
-  };
+  });
 });
 
 const hints = { attempt: "att_1", cacheSalt: "org_1", project: "prj_1", program: "run_1" };

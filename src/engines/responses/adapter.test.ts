@@ -1,6 +1,6 @@
 // An endpoint that speaks OpenAI's Responses does what every engine does, and what it is sent and says is what that API documents.
 import { expect, test } from "vitest";
-import { engineSuite } from "../suite.ts";
+import { engineSuite, scriptedSubject } from "../suite.ts";
 import { scriptedEngine } from "../testing.ts";
 import { responsesCases } from "../testing/responsesCases.ts";
 import type { EngineRequest } from "../types.ts";
@@ -14,15 +14,10 @@ engineSuite(
     const never = () => () => {};
     const own = { routes: {}, shape: "responses" as const, card: {} };
     const server = await scriptedEngine({}, ["scripted"], 0, own);
-    return {
-      engine: createResponsesEngine({ url: server.url, model: "scripted", key: credential }),
-      credential,
-      next: server.next,
-      seen: server.seen,
-      leave: () => server[Symbol.asyncDispose](),
+    return scriptedSubject(createResponsesEngine({ url: server.url, model: "scripted", key: credential }), credential, {
+      ...server,
       silence: () => void Object.assign(own.routes, { "GET /v1/models": never }),
-      [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
-    };
+    });
   },
   responsesCases,
 );

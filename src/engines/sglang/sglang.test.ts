@@ -1,9 +1,9 @@
 // SGLang behind the adapter of OpenAI-compatible endpoints, on exchanges that were recorded from a real one (test/conformance/sglang.record.ts).
 // `npm run test:sglang` tries the adapter on the server itself.
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { createOpenAiEngine } from "../openai/adapter.ts";
-import { contentOf, recordedCall, scriptedServer } from "../openServerTesting.ts";
-import { engineSuite } from "../suite.ts";
+import { recordedCall, replayedWhole, scriptedRun, scriptedServer } from "../openServerTesting.ts";
+import { engineSuite, scriptedSubject } from "../suite.ts";
 import { sglangFacts } from "./server.ts";
 
 type Json = Record<string, unknown>;
@@ -13,40 +13,20 @@ const credential = "key-of-the-suite";
 
 engineSuite("SGLang", async () => {
   const server = await scriptedServer(file);
-  return {
-    engine: createOpenAiEngine({ url: server.url, model: "scripted", key: credential }),
+  return scriptedSubject(
+    createOpenAiEngine({ url: server.url, model: "scripted", key: credential }),
     credential,
-    next: server.next,
-    seen: server.seen,
-    leave: () => server[Symbol.asyncDispose](),
-    silence: server.silence,
-    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
-  };
+    server,
+  );
 });
 
-async function running() {
-  const server = await scriptedServer(file);
-  const engine = createOpenAiEngine({ url: server.url, model: "scripted" });
-  onTestFinished(() => server[Symbol.asyncDispose]());
-  return { server, engine };
-}
+const running = () => scriptedRun(file);
 
 const chat = (cacheSalt: string, more: object = {}) => ({
   shape: "chat" as const,
   body: { model: "scripted", messages: [{ role: "user", content: "hi" }], ...more },
   hints: { attempt: "att_1", cacheSalt, project: "prj_1" },
 });
-
-/** What a recorded call is read as, and what is counted of it. */
-async function readOf(name: string) {
-  const { server, engine } = await running();
-  const { request, script } = recordedCall(file, name);
-  await engine.probe();
-  server.next(script);
-  const answer = await engine.open(request);
-  const content = await contentOf(answer, request.body.stream === true);
-  return { content, usage: answer.usage(), soFar: answer.outputSoFar() };
-}
 
 describe("recorded calls", () => {
   test.each([
@@ -60,7 +40,7 @@ describe("recorded calls", () => {
     ["two answers as a stream", { promptTokens: 12, outputTokens: 4 }],
     ["two prompts", { promptTokens: 6, outputTokens: 6 }],
   ])("%s has the finish and the counts that the server gave it", async (name, counts) => {
-    const { content, usage, soFar } = await readOf(name);
+    const { content, usage, soFar } = await replayedWhole(file, name);
     expect(content.finish).toBe("length");
     expect(content.text).not.toBe("");
     expect(usage).toMatchObject({ ...counts, source: "engine" });
@@ -68,7 +48,7 @@ describe("recorded calls", () => {
   });
 
   test.each(["a tool call", "a tool call as a stream"])("%s is read whole", async (name) => {
-    const { content } = await readOf(name);
+    const { content } = await replayedWhole(file, name);
     expect(content).toMatchObject({ tool: "weigh", finish: "tool_calls" });
     expect(JSON.parse(content.arguments)).toEqual({ unit: "kg" });
   });
@@ -77,13 +57,13 @@ describe("recorded calls", () => {
     ["a prompt that is too long", "context_length_exceeded"],
     ["a field of another kind", "invalid_request"],
   ])("%s is the caller's fault", async (name, code) => {
-    await expect(readOf(name)).rejects.toMatchObject({ status: 400, code, retryable: false });
+    await expect(replayedWhole(file, name)).rejects.toMatchObject({ status: 400, code, retryable: false });
   });
 
   test("a refusal does not show where in its files the server found the fault", async () => {
     const said = recordedCall(file, "a field of another kind").script.fail!.body as { message: string };
     expect(said.message).toContain("http_server.py");
-    const error = (await readOf("a field of another kind").catch((thrown: unknown) => thrown)) as Error;
+    const error = (await replayedWhole(file, "a field of another kind").catch((thrown: unknown) => thrown)) as Error;
     expect(error.message).toContain("'loc': ('body', 'max_tokens')");
     expect(error.message).not.toContain("http_server.py");
   });
@@ -123,14 +103,12 @@ describe("what SGLang says of itself", () => {
 
   test("a version with the older names of its routes is asked by them, and one that has neither says nothing", async () => {
     let older: Json = {};
-    const server = await scriptedServer(file, {
+    const { server, engine } = await scriptedRun(file, {
       "GET /get_server_info": () => older["GET /server_info"] as object,
       "GET /get_model_info": () => older["GET /model_info"] as object,
     });
-    onTestFinished(() => server[Symbol.asyncDispose]());
     older = { ...server.answers };
     for (const route of ["GET /server_info", "GET /model_info"]) delete server.answers[route];
-    const engine = createOpenAiEngine({ url: server.url, model: "scripted" });
     expect(await engine.probe()).toMatchObject({ slots: 4, capabilities: { media: [] } });
     older = {};
     const facts = await engine.probe();

@@ -1,5 +1,5 @@
 // vLLM behind the adapter of OpenAI-compatible endpoints does what every engine does, and its events what every KvEngine's do.
-import { engineSuite } from "../suite.ts";
+import { engineSuite, scriptedSubject } from "../suite.ts";
 import { kvSuite } from "../kvSuite.ts";
 import { createOpenAiEngine } from "../openai/adapter.ts";
 import { scriptedVllm } from "./scriptedVllm.ts";
@@ -9,15 +9,11 @@ const credential = "key-of-the-suite";
 
 engineSuite("vLLM", async () => {
   const server = await scriptedVllm();
-  return {
-    engine: createOpenAiEngine({ url: server.url, model: "scripted", key: credential }),
+  return scriptedSubject(
+    createOpenAiEngine({ url: server.url, model: "scripted", key: credential }),
     credential,
-    next: server.next,
-    seen: server.seen,
-    leave: () => server[Symbol.asyncDispose](),
-    silence: server.silence,
-    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
-  };
+    server,
+  );
 });
 
 kvSuite("vLLM", async () => {
