@@ -3,16 +3,21 @@
 //
 // LINESHAFT_LLAMACPP names the command `llama-server`, or one that takes its arguments; docs/testing.md says how to get one.
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
-import {
-  continuedBody,
-  createOpenAiEngine,
-  type EndpointFacts,
-  type Engine,
-  type EngineRequest,
-} from "../../src/engines/index.ts";
+import { createOpenAiEngine, type EndpointFacts, type Engine } from "../../src/engines/index.ts";
 import { contentOf } from "../../src/engines/openServerTesting.ts";
 import { embeddingModel, smallModel } from "../setup/model.ts";
-import { alias, slots, slotTokens, startLlamacpp, stopAll, toolTemplate, type Server } from "./llamacpp.server.ts";
+import {
+  expectAbandoned,
+  expectContinued,
+  expectStreamIsWhole,
+  expectToolCall,
+  factsOf,
+  plain,
+  prompts,
+  requestsTo,
+} from "./calls.ts";
+import { stopAll, type Server } from "./childServer.ts";
+import { alias, slots, slotTokens, startLlamacpp, toolTemplate } from "./llamacpp.server.ts";
 import { scale, weighing } from "./tools.ts";
 
 type Json = Record<string, unknown>;
@@ -29,13 +34,11 @@ interface Started {
   facts: EndpointFacts;
 }
 
-/** The engine at a server, and what the server says of itself. A server that is busy is asked again, as the gateway does. */
+/** The engine at a server, and what the server says of itself. */
 async function connected(server: Server, key?: string): Promise<Started> {
   const engine = createOpenAiEngine({ url: `${server.url}/v1`, model: alias, key });
-  let facts = await engine.probe();
   // As long as not every question was answered in time, it is taken to speak everything.
-  for (let probe = 0; probe < 20 && (facts.capabilities.speaks!.length === 4 || !facts.capabilities.tokenize); probe++)
-    facts = await engine.probe();
+  const facts = await factsOf(engine, ({ capabilities: { speaks, tokenize } }) => speaks!.length < 4 && tokenize);
   return { server, engine, facts };
 }
 
@@ -43,23 +46,12 @@ async function started(model: string, more: string[] = [], key?: string): Promis
   return connected(await startLlamacpp({ command: command!, model, more }), key);
 }
 
-const request = (shape: EngineRequest["shape"], body: Json): EngineRequest => ({
-  shape,
-  body: { model: alias, ...body },
-  hints: { attempt: "att_1", cacheSalt: "prj_1", project: "prj_1" },
-});
-const chat = (content: string, more: Json = {}) =>
-  request("chat", { messages: [{ role: "user", content }], temperature: 0, ...more });
-
-/** A call by plain HTTP, without the adapter. */
-async function plain({ url }: Server, path: string, body?: Json): Promise<Json> {
-  const init = body && { method: "POST", body: JSON.stringify(body), headers: { "content-type": "application/json" } };
-  return (await (await fetch(url + path, init)).json()) as Json;
-}
+const requests = requestsTo(() => alias);
+const { request, chat } = requests;
 
 /** Slots that compute now. */
 async function busy(server: Server): Promise<number> {
-  const answered = (await plain(server, "/slots")) as unknown as { is_processing: boolean }[];
+  const answered = (await plain(server.url, "/slots")) as unknown as { is_processing: boolean }[];
   return answered.filter((slot) => slot.is_processing).length;
 }
 
@@ -84,35 +76,19 @@ describe("a server whose template knows tools", () => {
     expect(facts.capabilities.fields).toContain("tools");
   });
 
-  test.each<[string, "chat" | "completions", Json]>([
-    ["messages", "chat", { messages: [{ role: "user", content: "What is a prefix?" }] }],
-    [
-      "a conversation",
-      "chat",
-      {
-        messages: [
-          { role: "system", content: "Be brief." },
-          { role: "user", content: "héllo – 你好" },
-          { role: "assistant", content: "Yes?" },
-          { role: "user", content: "<|im_end|> and more" },
-        ],
-      },
-    ],
-    ["tools", "chat", { messages: weighing, tools: [scale] }],
-    ["a prompt", "completions", { prompt: "Once upon a time" }],
-    ["tokens", "completions", { prompt: [504, 2365, 6354, 16438] }],
-  ])("tokenises %s as the call does", async (_name, shape, body) => {
-    const counted = await engine.tokenize(shape, body, "prj_1");
-    const answer = await engine.open(request(shape, { ...body, max_tokens: 1 }));
-    await answer.whole();
-    expect(counted!.tokens).toHaveLength(counted!.count);
-    expect(answer.usage()).toMatchObject({ promptTokens: counted!.count, outputTokens: 1, source: "engine" });
-  });
+  test.each<(typeof prompts)[number]>([...prompts, ["tools", "chat", { messages: weighing, tools: [scale] }]])(
+    "tokenises %s as the call does",
+    async (_name, shape, body) => {
+      const counted = await engine.tokenize(shape, body, "prj_1");
+      const answer = await engine.open(request(shape, { ...body, max_tokens: 1 }));
+      await answer.whole();
+      expect(counted!.tokens).toHaveLength(counted!.count);
+      expect(answer.usage()).toMatchObject({ promptTokens: counted!.count, outputTokens: 1, source: "engine" });
+    },
+  );
 
   test("a stream is its whole answer, and is counted while it comes", async () => {
-    const whole = await engine.open(chat("Say hi.", { max_tokens: 6 }));
-    const stream = await engine.open(chat("Say hi.", { max_tokens: 6, stream: true }));
-    expect(await contentOf(stream, true)).toEqual(await contentOf(whole, false));
+    const stream = await expectStreamIsWhole(engine, chat("Say hi.", { max_tokens: 6 }));
     expect(stream.usage()).toMatchObject({ promptTokens: 12, outputTokens: 6, reasoningTokens: 0, source: "engine" });
     expect(stream.outputSoFar()).toBe(6);
   });
@@ -135,21 +111,9 @@ describe("a server whose template knows tools", () => {
     expect(cached[1]).toBeGreaterThan(80);
   });
 
-  test.each([false, true])("a tool is called (stream: %s)", async (stream) => {
-    const asked = {
-      messages: weighing,
-      tools: [scale],
-      tool_choice: "required",
-      max_tokens: 60,
-      temperature: 0,
-      stream,
-    };
-    const answer = await engine.open(request("chat", asked));
-    const content = await contentOf(answer, stream);
-    expect(content).toMatchObject({ tool: "weigh", finish: "tool_calls" });
-    expect(JSON.parse(content.arguments)).toEqual({ unit: "kg" });
-    expect(answer.usage()!.source).toBe("engine");
-  });
+  test.each([false, true])("a tool is called (stream: %s)", (stream) =>
+    expectToolCall(engine, request, { tool_choice: "required", stream }),
+  );
 
   test("an answer that keeps to a schema", async () => {
     const schema = { type: "object", properties: { unit: { type: "string", enum: ["kg"] } }, required: ["unit"] };
@@ -179,13 +143,8 @@ describe("a server whose template knows tools", () => {
   });
 
   test("a caller who goes away stops it, and the answer is counted as far as it came", async () => {
-    const answer = await engine.open(chat("Tell a long tale.", { max_tokens: 900, stream: true, ignore_eos: true }));
-    const iterator = answer.chunks[Symbol.asyncIterator]();
-    for (let chunk = 0; chunk < 4; chunk++) await iterator.next();
-    expect(await busy(server)).toBe(1);
-    const usage = await answer.cancel();
-    expect(usage!.outputTokens).toBeGreaterThan(0);
-    expect(usage!.outputTokens).toBeLessThan(900);
+    const long = chat("Tell a long tale.", { max_tokens: 900, ignore_eos: true });
+    await expectAbandoned(engine, long, async () => expect(await busy(server)).toBe(1));
     await expect.poll(() => busy(server), { timeout: 30_000, interval: 50 }).toBe(0);
   });
 
@@ -201,20 +160,11 @@ describe("a server whose template knows tools", () => {
 
   test("an answer that has begun is continued, and only what is new is said", async () => {
     expect(facts.capabilities.fields).toContain("continue_final_message");
-    const whole = await contentOf(await engine.open(chat("Tell a tale.", { max_tokens: 8, stream: true })), true);
-    const cut = whole.text.lastIndexOf(" ");
-    const begun = continuedBody(
-      "chat",
-      chat("Tell a tale.", { max_tokens: 8, stream: true }).body,
-      whole.text.slice(0, cut),
-      facts.capabilities,
-    );
-    const rest = await contentOf(await engine.open(request("chat", begun!)), true);
-    expect(rest.text.startsWith(whole.text.slice(cut))).toBe(true);
+    await expectContinued(engine, requests, facts.capabilities);
   });
 
   test("what it counts in part is refused: several answers, several prompts", async () => {
-    const two = (await plain(server, "/v1/chat/completions", chat("hi", { n: 2, max_tokens: 2 }).body)) as {
+    const two = (await plain(server.url, "/v1/chat/completions", chat("hi", { n: 2, max_tokens: 2 }).body)) as {
       choices: unknown[];
       usage: { completion_tokens: number };
     };
@@ -229,7 +179,7 @@ describe("a server whose template knows tools", () => {
   test("fields that it ignores without a word are not among those that it is sent", async () => {
     const text = async (more: Json) => {
       const body = { prompt: "One, two, three,", max_tokens: 6, temperature: 0, ...more };
-      const { choices } = (await plain(server, "/v1/completions", body)) as { choices: { text: string }[] };
+      const { choices } = (await plain(server.url, "/v1/completions", body)) as { choices: { text: string }[] };
       return choices.map((choice) => choice.text);
     };
     const usual = await text({});
@@ -255,24 +205,27 @@ describe("other starts of it", () => {
     const { server, facts } = await started(await smallModel());
     onTestFinished(() => server.stop());
     const [with_, without] = await Promise.all(
-      [[scale], undefined].map((tools) => plain(server, "/apply-template", { messages: weighing.slice(0, 1), tools })),
+      [[scale], undefined].map((tools) =>
+        plain(server.url, "/apply-template", { messages: weighing.slice(0, 1), tools }),
+      ),
     );
     expect(with_!["prompt"]).toBe(without!["prompt"]);
     expect(facts.capabilities.fields).not.toContain("tools");
   });
 
   test("a server that takes a last message for a whole turn is not asked to continue it", async () => {
-    const { server, engine, facts } = await started(await smallModel(), ["--no-prefill-assistant"]);
+    const { server, engine } = await started(await smallModel(), ["--no-prefill-assistant"]);
     onTestFinished(() => server.stop());
     // Its field continues all the same where the version has it.
-    const names = facts.capabilities.fields!.filter((field) => field === "continue_final_message");
     const begun = { continue_final_message: true, add_generation_prompt: false };
     const messages = [
       { role: "user", content: "Tell a tale." },
       { role: "assistant", content: "Once upon a" },
     ];
-    const { prompt } = await plain(server, "/apply-template", { messages, ...begun });
-    expect(names.length === 1).toBe((prompt as string).endsWith("Once upon a"));
+    const { prompt } = await plain(server.url, "/apply-template", { messages, ...begun });
+    const goesOn = (prompt as string).endsWith("Once upon a");
+    const saysSo = ({ capabilities }: EndpointFacts) => capabilities.fields!.includes("continue_final_message");
+    expect(saysSo(await factsOf(engine, (facts) => saysSo(facts) === goesOn))).toBe(goesOn);
     await engine.close();
   });
 

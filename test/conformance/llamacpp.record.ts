@@ -2,9 +2,8 @@
 // their answers, byte for byte. `bin/node test/conformance/llamacpp.record.ts COMMAND VERSION` where the command is `llama-server` or takes its
 // arguments; docs/testing.md says how to get it.
 import { embeddingModel, smallModel } from "../setup/model.ts";
-import { answerOf, exchange, recordedCalls, writeRecording, type Calls } from "./exchanges.ts";
+import { answerOf, exchange, recordedCalls, usualCalls, writeRecording, type Calls } from "./exchanges.ts";
 import { alias, argumentsOf, startLlamacpp, toolTemplate } from "./llamacpp.server.ts";
-import { scale, weighing } from "./tools.ts";
 
 type Json = Record<string, unknown>;
 
@@ -12,44 +11,20 @@ const [command, version] = process.argv.slice(2);
 if (command === undefined || version === undefined)
   throw new Error("Name the command and its version: bin/node test/conformance/llamacpp.record.ts COMMAND VERSION");
 
-const hi = { model: alias, messages: [{ role: "user", content: "Say hi." }], temperature: 0 };
-const tools = { ...hi, messages: weighing, tools: [scale], tool_choice: "required", max_tokens: 40 };
-const streamed = { stream: true, stream_options: { include_usage: true }, timings_per_token: true };
-const begun = {
-  ...hi,
-  messages: [
-    { role: "user", content: "Tell a tale." },
-    { role: "assistant", content: "Once upon a" },
-  ],
-  continue_final_message: true,
-  add_generation_prompt: false,
-  max_tokens: 3,
+const messages = [{ role: "user", content: "Say hi." }];
+const own = {
+  streamed: { timings_per_token: true },
+  tools: { tool_choice: "required" },
+  begun: { continue_final_message: true, add_generation_prompt: false },
 };
-const chat = "/v1/chat/completions";
-const text = { model: alias, prompt: "Once upon", max_tokens: 3, temperature: 0 };
 
 /** Calls to each start of the server, by their names. */
 const calls: Record<string, Calls> = {
-  chat: {
-    "a chat": [chat, { ...hi, max_tokens: 4 }],
-    "a chat whose prompt is cached": [chat, { ...hi, max_tokens: 4 }],
-    "a chat as a stream": [chat, { ...hi, max_tokens: 4, ...streamed }],
-    "a text": ["/v1/completions", text],
-    "a text as a stream": ["/v1/completions", { ...text, ...streamed }],
-    "a tool call": [chat, tools],
-    "a tool call as a stream": [chat, { ...tools, ...streamed }],
-    "an answer that goes on": [chat, begun],
-    "an answer that goes on as a stream": [chat, { ...begun, ...streamed }],
-    "two answers": [chat, { ...hi, max_tokens: 2, n: 2 }],
-    "two answers as a stream": [chat, { ...hi, max_tokens: 2, n: 2, ...streamed }],
-    "two prompts": ["/v1/completions", { ...text, prompt: ["Once upon", "Twice upon a"] }],
-    "a prompt that is too long": [chat, { ...hi, messages: [{ role: "user", content: "word ".repeat(1500) }] }],
-    "a field of another kind": [chat, { ...hi, max_tokens: "four" }],
-  },
+  chat: usualCalls(alias, own),
   embeddings: {
     embeddings: ["/v1/embeddings", { model: alias, input: ["a", "b c"], encoding_format: "base64" }],
     "an input that is too long": ["/v1/embeddings", { model: alias, input: "word ".repeat(600) }],
-    "a chat": [chat, { ...hi, max_tokens: 1 }],
+    "a chat": ["/v1/chat/completions", { model: alias, messages, temperature: 0, max_tokens: 1 }],
     rerank: ["/v1/rerank", { model: alias, query: "a", documents: ["a", "b"] }],
   },
   rerank: {
@@ -65,7 +40,7 @@ const starts: Record<string, { model: string; more: string[] }> = {
 
 for (const [name, { model, more }] of Object.entries(starts)) {
   const server = await startLlamacpp({ command, model, more });
-  const rendered = await answerOf(server.url, "/apply-template", { messages: hi.messages });
+  const rendered = await answerOf(server.url, "/apply-template", { messages });
   const content = rendered["prompt"];
   const answers = {
     "GET /v1/models": await answerOf(server.url, "/v1/models"),

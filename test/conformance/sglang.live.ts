@@ -3,15 +3,18 @@
 //
 // LINESHAFT_SGLANG_URL names a server that runs, without `/v1`; docs/testing.md says how one is started without an accelerator.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import {
-  continuedBody,
-  createOpenAiEngine,
-  type EndpointFacts,
-  type Engine,
-  type EngineRequest,
-} from "../../src/engines/index.ts";
+import { createOpenAiEngine, type EndpointFacts, type Engine, type EngineRequest } from "../../src/engines/index.ts";
 import { contentOf } from "../../src/engines/openServerTesting.ts";
-import { scale, weighing } from "./tools.ts";
+import {
+  expectAbandoned,
+  expectContinued,
+  expectStreamIsWhole,
+  expectToolCall,
+  factsOf,
+  plain,
+  prompts,
+  requestsTo,
+} from "./calls.ts";
 
 type Json = Record<string, unknown>;
 
@@ -23,31 +26,23 @@ let engine: Engine;
 let facts: EndpointFacts;
 let model: string;
 
-const request = (shape: EngineRequest["shape"], body: Json, cacheSalt = "prj_1"): EngineRequest => ({
-  shape,
-  body: { model, ...body },
-  hints: { attempt: "att_1", cacheSalt, project: cacheSalt },
-});
-const chat = (content: string, more: Json = {}, cacheSalt?: string) =>
-  request("chat", { messages: [{ role: "user", content }], temperature: 0, ...more }, cacheSalt);
+const requests = requestsTo(() => model);
+const { request, chat } = requests;
 
 /** A prompt that no run before has put into the cache. */
 const fresh = (words: number) => `${Date.now()} ${Math.random()} ${"word ".repeat(words)}`;
 
 describe("a real SGLang", () => {
   beforeAll(async () => {
-    const { data } = (await (await fetch(`${url}/v1/models`)).json()) as { data: { id: string }[] };
+    const { data } = (await plain(url, "/v1/models")) as { data: { id: string }[] };
     model = data[0]!.id;
     engine = createOpenAiEngine({ url: `${url}/v1`, model });
-    for (let probe = 0; probe < 10; probe++) {
-      facts = await engine.probe();
-      if (facts.capabilities.tokenize && facts.slots !== undefined) break;
-    }
+    facts = await factsOf(engine, ({ capabilities, slots }) => capabilities.tokenize && slots !== undefined);
   });
   afterAll(() => engine?.close());
 
   test("says what it is", async () => {
-    const said = (await (await fetch(`${url}/server_info`)).json()) as Record<string, number>;
+    const said = (await plain(url, "/server_info")) as Record<string, number>;
     expect(facts).toMatchObject({
       models: [model],
       contextTokens: said["context_length"],
@@ -63,23 +58,7 @@ describe("a real SGLang", () => {
     });
   });
 
-  test.each<[string, "chat" | "completions", Json]>([
-    ["messages", "chat", { messages: [{ role: "user", content: "What is a prefix?" }] }],
-    [
-      "a conversation",
-      "chat",
-      {
-        messages: [
-          { role: "system", content: "Be brief." },
-          { role: "user", content: "héllo – 你好" },
-          { role: "assistant", content: "Yes?" },
-          { role: "user", content: "<|im_end|> and more" },
-        ],
-      },
-    ],
-    ["a prompt", "completions", { prompt: "Once upon a time" }],
-    ["tokens", "completions", { prompt: [504, 2365, 6354, 16438] }],
-  ])("tokenises %s as the call does", async (_name, shape, body) => {
+  test.each(prompts)("tokenises %s as the call does", async (_name, shape, body) => {
     const counted = await engine.tokenize(shape, body, "prj_1");
     const answer = await engine.open(request(shape, { ...body, max_tokens: 1 }));
     await answer.whole();
@@ -90,12 +69,8 @@ describe("a real SGLang", () => {
   test("a stream is its whole answer, and is counted while it comes", async () => {
     // Where part of the prompt is cached it computes with other roundings.
     await (await engine.open(chat("Say hi.", { max_tokens: 6 }))).whole();
-    const whole = await engine.open(chat("Say hi.", { max_tokens: 6 }));
-    const stream = await engine.open(chat("Say hi.", { max_tokens: 6, stream: true }));
-    expect(await contentOf(stream, true)).toEqual(await contentOf(whole, false));
-    const { promptTokens, outputTokens } = whole.usage()!;
-    expect(stream.usage()).toMatchObject({ promptTokens, outputTokens, source: "engine" });
-    expect(stream.outputSoFar()).toBe(outputTokens);
+    const stream = await expectStreamIsWhole(engine, chat("Say hi.", { max_tokens: 6 }));
+    expect(stream.outputSoFar()).toBe(stream.usage()!.outputTokens);
   });
 
   test("projects with one prompt share nothing in its cache", async () => {
@@ -145,43 +120,22 @@ describe("a real SGLang", () => {
   });
 
   test("a caller who goes away is counted as far as the answer came", async () => {
-    const answer = await engine.open(chat("Tell a long tale.", { max_tokens: 300, stream: true, ignore_eos: true }));
-    const iterator = answer.chunks[Symbol.asyncIterator]();
-    for (let chunk = 0; chunk < 4; chunk++) await iterator.next();
-    const usage = await answer.cancel();
-    expect(usage!.outputTokens).toBeGreaterThan(0);
-    expect(usage!.outputTokens).toBeLessThan(300);
+    await expectAbandoned(engine, chat("Tell a long tale.", { max_tokens: 300, ignore_eos: true }));
     const running = async () => {
-      const { loads } = (await (await fetch(`${url}/v1/loads`)).json()) as { loads: { num_running_reqs: number }[] };
+      const { loads } = (await plain(url, "/v1/loads")) as { loads: { num_running_reqs: number }[] };
       return loads[0]!.num_running_reqs;
     };
     await expect.poll(running, { timeout: 60_000, interval: 200 }).toBe(0);
   });
 
   test.each([false, true])("a tool is called, where it reads their calls (stream: %s)", async (stream) => {
-    const said = (await (await fetch(`${url}/server_info`)).json()) as Json;
+    const said = (await plain(url, "/server_info")) as Json;
     expect(facts.capabilities.fields!.includes("tools")).toBe(said["tool_call_parser"] !== null);
     if (said["tool_call_parser"] === null) return;
-    const asked = {
-      messages: weighing,
-      tools: [scale],
-      tool_choice: "required",
-      max_tokens: 60,
-      temperature: 0,
-      stream,
-    };
-    const answer = await engine.open(request("chat", asked));
-    const content = await contentOf(answer, stream);
-    expect(content).toMatchObject({ tool: "weigh", finish: "tool_calls" });
-    expect(JSON.parse(content.arguments)).toEqual({ unit: "kg" });
+    await expectToolCall(engine, request, { tool_choice: "required", stream });
   });
 
   test("an answer that has begun is continued, and only what is new is said", async () => {
-    const asked = { max_tokens: 8, stream: true };
-    const whole = await contentOf(await engine.open(chat("Tell a tale.", asked)), true);
-    const cut = whole.text.lastIndexOf(" ");
-    const begun = continuedBody("chat", chat("Tell a tale.", asked).body, whole.text.slice(0, cut), facts.capabilities);
-    const rest = await contentOf(await engine.open(request("chat", begun!)), true);
-    expect(rest.text.startsWith(whole.text.slice(cut))).toBe(true);
+    await expectContinued(engine, requests, facts.capabilities);
   });
 });

@@ -11,7 +11,9 @@ import { eventAddress } from "../../src/engines/vllm/facts.ts";
 import { Salts } from "../../src/engines/vllm/salts.ts";
 import { KvStream } from "../../src/engines/vllm/stream.ts";
 import { translate } from "../../src/engines/vllm/translate.ts";
-import { blockTokens, contextTokens, freePorts, type Server, slots, startVllm, stopAll } from "./vllm.server.ts";
+import { factsOf, prompts } from "./calls.ts";
+import { stopAll, type Server } from "./childServer.ts";
+import { blockTokens, contextTokens, slots, startVllm, vllmPorts } from "./vllm.server.ts";
 import { prose, seeded, Watched } from "./vllm.watched.ts";
 
 const command = process.env["LINESHAFT_VLLM"];
@@ -30,11 +32,8 @@ let facts: EndpointFacts;
 
 async function connect(): Promise<void> {
   engine = createOpenAiEngine({ url: `${url}/v1`, model });
-  // The first prompt that a server tokenises may take longer than a probe waits, so it is asked again, as the gateway does.
-  for (let probe = 0; probe < 10; probe++) {
-    facts = await engine.probe();
-    if (facts.capabilities.tokenize) return;
-  }
+  // The first prompt that a server tokenises may take longer than a probe waits.
+  facts = await factsOf(engine, ({ capabilities }) => capabilities.tokenize);
 }
 
 const watched = () => new Watched(engine, model, facts.blockTokens!);
@@ -47,7 +46,7 @@ describe("a server that runs", () => {
   beforeAll(async () => {
     if (given !== undefined) url = given.replace(/\/(?:v1\/?)?$/, "");
     else {
-      server = await startVllm({ command: command!, model: folder, ports: await freePorts() });
+      server = await startVllm({ command: command!, model: folder, ports: await vllmPorts() });
       ({ url } = server);
     }
     await connect();
@@ -69,23 +68,7 @@ describe("a server that runs", () => {
     }
   });
 
-  test.each<[string, "chat" | "completions", Record<string, unknown>]>([
-    ["messages", "chat", { messages: [{ role: "user", content: "What is a prefix?" }] }],
-    [
-      "a conversation",
-      "chat",
-      {
-        messages: [
-          { role: "system", content: "Be brief." },
-          { role: "user", content: "héllo – 你好" },
-          { role: "assistant", content: "Yes?" },
-          { role: "user", content: "<|im_end|> and more" },
-        ],
-      },
-    ],
-    ["a prompt", "completions", { prompt: "Once upon a time" }],
-    ["tokens", "completions", { prompt: [504, 2365, 6354, 16438] }],
-  ])("tokenises %s as the call does", async (_name, endpoint, body) => {
+  test.each(prompts)("tokenises %s as the call does", async (_name, endpoint, body) => {
     const prompt = await engine.tokenize(endpoint, body, "org_1");
     const { usage } = await watched().call(endpoint, body, "org_1");
     expect(prompt!.tokens).toHaveLength(prompt!.count);
@@ -227,10 +210,10 @@ describe("a server that runs", () => {
 });
 
 describe.runIf(command !== undefined)("a server of the suite's own", () => {
-  let ports: Awaited<ReturnType<typeof freePorts>>;
+  let ports: Awaited<ReturnType<typeof vllmPorts>>;
   const small = () => startVllm({ command: command!, model: folder, ports, blocks: 80, ring: 12 });
   beforeAll(async () => {
-    ports = await freePorts();
+    ports = await vllmPorts();
     server = await small();
     ({ url } = server);
     await connect();
