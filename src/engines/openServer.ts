@@ -19,7 +19,7 @@ export interface OpenServerAddress {
 
 /** What a server says of itself. Capabilities replace those of its software; fields that it would ignore without a word are named apart. */
 export interface ServerFacts extends Partial<Omit<EndpointFacts, "models" | "capabilities">> {
-  capabilities?: Pick<Capabilities, "speaks" | "media">;
+  capabilities?: Pick<Capabilities, "speaks" | "media" | "wrapsPrompts">;
   kvEvents?: boolean;
   /** Fields of its software that this model or this start of the server would ignore. */
   ignoredFields?: readonly string[];

@@ -1,5 +1,5 @@
-// A scripted engine with the routes that only one open software has, for tests. Its answers come from a file that says how they were made:
-// recorded from a server, or composed from its documentation.
+// A scripted engine with the routes that only one open software has, for tests. Its answers come from a file of exchanges that were recorded
+// from a real server.
 import { readFileSync } from "node:fs";
 import { onTestFinished } from "vitest";
 import type { Engine } from "./engine.ts";
@@ -10,10 +10,9 @@ import type { EngineAnswer, EngineRequest } from "./types.ts";
 type Json = Record<string, unknown>;
 
 interface Exchanges {
-  made: "recorded" | "composed";
+  made: "recorded";
   answers: Record<string, Json>;
   refusals?: Record<string, Json>;
-  tooLong?: Json;
   /** Calls and their answers, by names. */
   calls?: Record<string, RecordedCall>;
 }
@@ -24,7 +23,7 @@ interface RecordedCall {
 }
 
 /** Answers that an open server's tests begin with. */
-export const exchangesOf = (file: URL): Exchanges => JSON.parse(readFileSync(file, "utf8")) as Exchanges;
+const exchangesOf = (file: URL): Exchanges => JSON.parse(readFileSync(file, "utf8")) as Exchanges;
 
 /** A recorded call: the request that was sent, and the answer that came. */
 export function recordedCall(file: URL, name: string): { request: EngineRequest; script: Script } {
@@ -46,15 +45,16 @@ export function recordedCall(file: URL, name: string): { request: EngineRequest;
 export async function scriptedRun(
   file: URL,
   more: ScriptedRoutes["routes"] = {},
+  model = "scripted",
 ): Promise<{ server: ScriptedServer; engine: Engine }> {
   const server = await scriptedServer(file, more);
   onTestFinished(() => server[Symbol.asyncDispose]());
-  return { server, engine: createOpenAiEngine({ url: server.url, model: "scripted" }) };
+  return { server, engine: createOpenAiEngine({ url: server.url, model }) };
 }
 
 /** Opens a recorded call at a server that answers as was recorded. */
-export async function replayed(file: URL, name: string): Promise<EngineAnswer> {
-  const { server, engine } = await scriptedRun(file);
+export async function replayed(file: URL, name: string, more?: ScriptedRoutes["routes"]): Promise<EngineAnswer> {
+  const { server, engine } = await scriptedRun(file, more);
   const { request, script } = recordedCall(file, name);
   await engine.probe();
   server.next(script);
@@ -62,8 +62,8 @@ export async function replayed(file: URL, name: string): Promise<EngineAnswer> {
 }
 
 /** What a recorded call is read as, and what is counted of it. */
-export async function replayedWhole(file: URL, name: string) {
-  const answer = await replayed(file, name);
+export async function replayedWhole(file: URL, name: string, more?: ScriptedRoutes["routes"]) {
+  const answer = await replayed(file, name, more);
   const content = await contentOf(answer, recordedCall(file, name).request.body.stream === true);
   return { content, usage: answer.usage(), soFar: answer.outputSoFar() };
 }

@@ -234,6 +234,8 @@ export interface Capabilities {
   countsAfar?: boolean;
   /** Its model goes on with a last message of the role `assistant` by itself, where the API has no field that asks for it. */
   prefills?: boolean;
+  /** Puts the prompt of a text completion into the model's chat template, so that it answers a text instead of going on with it. */
+  wrapsPrompts?: boolean;
   /** How its model can be asked to think, where the API has several ways. */
   thinks?: ThinkingKinds;
 }

@@ -2,9 +2,8 @@
 //
 // The context that counts is the one that a model was loaded with. It is not the one that the model was trained for, and the API cannot be
 // told it by a call: a Modelfile's `num_ctx`, OLLAMA_CONTEXT_LENGTH or the size of the memory decide it.
-import { wholeNumber } from "../openServer.ts";
+import { toolFields, wholeNumber, type ServerFacts } from "../openServer.ts";
 import type { Shape } from "../asked.ts";
-import type { MediaKind } from "../types.ts";
 
 type Json = Record<string, unknown>;
 
@@ -48,17 +47,32 @@ function sameModel(name: unknown, model: string): boolean {
   return typeof name === "string" && tagged(name) === tagged(model);
 }
 
-/** APIs that the model answers, and what it reads beside text; undefined where Ollama does not say. */
-export function capabilitiesOf(abilities: readonly string[] | undefined): { speaks?: Shape[]; media?: MediaKind[] } {
-  if (!abilities) return {};
+/** APIs that the model answers, and what it reads beside text, where Ollama says so. */
+export function capabilitiesOf(abilities: readonly string[] | undefined): ServerFacts["capabilities"] & object {
+  if (!abilities) return { wrapsPrompts: true };
   const speaks: Shape[] = [];
   if (abilities.includes("completion")) speaks.push("chat", "completions");
   if (abilities.includes("embedding")) speaks.push("embeddings");
   return {
     ...(speaks.length > 0 && { speaks }),
     media: abilities.includes("vision") ? ["image"] : [],
+    wrapsPrompts: true,
   };
 }
+
+/** Fields that Ollama refuses for a model that lacks the ability, in words that do not name the field. */
+const fieldsOfAbilities: Record<string, readonly string[]> = {
+  tools: toolFields,
+  thinking: ["reasoning_effort"],
+  insert: ["suffix"],
+};
+
+/** Fields that are nothing to a model of these abilities. */
+export const fieldsBeyond = (abilities: readonly string[]): string[] =>
+  Object.entries(fieldsOfAbilities).flatMap(([ability, fields]) => (abilities.includes(ability) ? [] : fields));
+
+/** The version of a server that was built from its source without being told one. */
+export const isUnversioned = (version: unknown): boolean => version === "0.0.0";
 
 /** Whether this version refuses a prompt that is too long where it is told to, instead of cutting it. */
 export function refusesLongPrompts(version: unknown): boolean {

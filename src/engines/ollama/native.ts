@@ -12,12 +12,14 @@ export interface Question {
 
 const asWhole = { stream: false, truncate: false, shift: false, options: { num_predict: 1 } };
 
-export function chatQuestion(model: string, { messages, tools }: Json): Question {
+export function chatQuestion(model: string, { messages, tools, reasoning_effort }: Json): Question {
   const names = new Map<unknown, unknown>();
   const body = {
     model,
     messages: (messages as Json[]).flatMap((one) => nativeMessages(one, names)),
     tools,
+    // A template may write another prompt where the model is to think.
+    think: reasoning_effort === "none" ? false : reasoning_effort,
     ...asWhole,
   };
   return { path: "/api/chat", body };
@@ -33,12 +35,22 @@ export function embeddingQuestion(model: string, { input }: Json): Question {
 
 /** `names`: of the tools by the ids of their calls, because a result has the id alone. */
 function nativeMessages(message: Json, names: Map<unknown, unknown>): Json[] {
-  const { role, content, tool_calls, tool_call_id } = message;
-  const toolName = tool_call_id === undefined ? undefined : names.get(tool_call_id);
-  const named = typeof toolName === "string" ? { tool_name: toolName } : {};
-  if (Array.isArray(content)) return (content as Json[]).map((part) => ({ role, ...named, ...nativePart(part) }));
+  const { role, content, reasoning, tool_calls, tool_call_id } = message;
   const calls = Array.isArray(tool_calls) ? (tool_calls as Json[]).map((call) => nativeCall(call, names)) : undefined;
-  return [{ role, content: content ?? "", ...named, ...(calls && { tool_calls: calls }) }];
+  const toolName = tool_call_id === undefined ? undefined : names.get(tool_call_id);
+  const rest = {
+    ...(reasoning !== undefined && { thinking: reasoning }),
+    ...(calls && { tool_calls: calls }),
+    ...(typeof toolName === "string" && { tool_name: toolName }),
+    ...(tool_call_id !== undefined && { tool_call_id }),
+  };
+  if (!Array.isArray(content)) return [{ role, content: content ?? "", ...rest }];
+  // Parts are messages of their own, and only calls of tools bring the rest of the message along, in the last of them.
+  return (content as Json[]).map((part, place) => ({
+    role,
+    ...nativePart(part),
+    ...(calls && place === content.length - 1 && rest),
+  }));
 }
 
 function nativePart(part: Json): Json {

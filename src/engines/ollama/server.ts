@@ -1,21 +1,22 @@
 // What only Ollama has beside OpenAI's routes: what a model can do and the context that it is loaded with, and a guard against its trap.
 //
-// The trap: OpenAI's routes cut a prompt that is longer than the context, without an error and often to half of it, so that system prompt
-// and tools are gone and the model answers something else. No field of these routes changes the context or forbids the cut. So a call is sent
-// only where its prompt fits:
+// The trap: OpenAI's routes cut a prompt that is longer than the context, without an error, so that the model answers something else: the
+// older messages are left out, and what is still too long loses its beginning. No field of these routes changes the context or forbids the
+// cut. So a call is sent only where its prompt fits:
 //
 //   - it has no more bytes than the context has tokens: it fits, whatever the tokenizer;
 //   - else Ollama counts it by its own API, which is told to refuse instead of cutting (native.ts);
 //   - a version that cannot be told so (before 0.13) is sent no such prompt.
 //
-// An answer that reaches the end of the context would have its oldest tokens dropped, so the limit of output is cut to what is left.
-// Ollama takes no cache salt and does not count while it streams.
+// An answer that reaches the end of the context would have its oldest tokens dropped, so a call has a limit of output, of what is left at
+// most. Ollama knows no `max_completion_tokens` (the answer would have no limit), no `tool_choice` and no role `developer`, and says nothing of
+// that, so these are written in its words. It takes no cache salt and does not count while it streams.
 import { ask } from "../wire/ask.ts";
 import { limits } from "../limits.ts";
 import { EngineError } from "../types.ts";
-import { toolFields, type OpenServer, type OpenServerAddress, type ServerFacts } from "../openServer.ts";
+import type { OpenServer, OpenServerAddress, ServerFacts } from "../openServer.ts";
 import type { Shape } from "../asked.ts";
-import { capabilitiesOf, loadedContext, modelOf, refusesLongPrompts } from "./facts.ts";
+import { capabilitiesOf, fieldsBeyond, isUnversioned, loadedContext, modelOf, refusesLongPrompts } from "./facts.ts";
 import { chatQuestion, completionQuestion, embeddingQuestion, type Question } from "./native.ts";
 
 type Json = Record<string, unknown>;
@@ -25,6 +26,8 @@ const leastContextTokens = 2_048;
 /** Tokens that a template adds, at most, beside what stands in the body; more where it explains how to call tools. */
 const templateTokens = 128;
 const toolTemplateTokens = 512;
+/** Tokens that a model of embeddings adds. */
+const specialTokens = 8;
 /** Bytes of text that make a token at least, on average, for the room that is left to the answer. No prompt is judged by it. */
 const bytesPerToken = 2;
 const leastOutputTokens = 16;
@@ -45,7 +48,7 @@ export class OllamaServer implements OpenServer {
       this.#get("/api/version", signal),
       this.#post("/api/show", { model }, signal).catch(() => ({})),
     ]);
-    this.#refuses = refusesLongPrompts(version["version"]);
+    this.#refuses = await this.#refusesLongPrompts(version["version"], signal);
     const { ownContextTokens, trainedTokens, abilities } = modelOf(show);
     const own = ownContextTokens === undefined ? undefined : Math.min(ownContextTokens, trainedTokens ?? Infinity);
     const loaded = await this.#loadedContext(signal);
@@ -53,7 +56,7 @@ export class OllamaServer implements OpenServer {
     return {
       ...(this.#contextTokens !== undefined && { contextTokens: this.#contextTokens }),
       capabilities: capabilitiesOf(abilities),
-      ...(abilities && !abilities.includes("tools") && { ignoredFields: toolFields }),
+      ...(abilities && { ignoredFields: fieldsBeyond(abilities) }),
     };
   }
 
@@ -62,16 +65,33 @@ export class OllamaServer implements OpenServer {
     if (shape === "embeddings") {
       const inputs = (Array.isArray(body["input"]) ? body["input"] : [body["input"]]) as unknown[];
       const longest = Math.max(...inputs.map((one) => bytesOf(one)));
-      if (longest + templateTokens > context) await this.#fits(shape, body, context, signal);
+      if (longest + specialTokens > context) await this.#fits(shape, body, context, signal);
       return {};
     }
-    const bytes = bytesOf(shape === "chat" ? [body["messages"], body["tools"]] : body["prompt"]);
-    const template = body["tools"] === undefined ? templateTokens : toolTemplateTokens;
-    if (bytes + template <= context) return clipped(body, context - Math.ceil(bytes / bytesPerToken) - template);
-    return clipped(body, context - (await this.#fits(shape, body, context, signal)));
+    const own = shape === "chat" ? ownWords(body) : {};
+    const sent = { ...body, ...own };
+    const bytes = bytesOf(shape === "chat" ? [sent["messages"], sent["tools"]] : sent["prompt"]);
+    const template = sent["tools"] === undefined ? templateTokens : toolTemplateTokens;
+    const tokens =
+      bytes + template <= context
+        ? Math.ceil(bytes / bytesPerToken) + template
+        : await this.#fits(shape, sent, context, signal);
+    return { ...own, ...clipped(body, context - tokens) };
   }
 
   close(): void {}
+
+  /**
+   * A version that is told so refuses prompts that are too long. A server that was built without a version is judged by a route of OpenAI's
+   * that came later (0.13.3): asked for nothing, it refuses where it is there.
+   */
+  async #refusesLongPrompts(version: unknown, signal?: AbortSignal): Promise<boolean> {
+    if (!isUnversioned(version)) return refusesLongPrompts(version);
+    return this.#post("/v1/responses", {}, signal).then(
+      () => true,
+      (error: unknown) => error instanceof EngineError && error.status === 400,
+    );
+  }
 
   /** The context that counts. A model that is not loaded is loaded, because nothing else says it. */
   async #context(signal?: AbortSignal): Promise<number> {
@@ -137,11 +157,38 @@ export class OllamaServer implements OpenServer {
 const bytesOf = (value: unknown): number =>
   Buffer.byteLength(typeof value === "string" ? value : (JSON.stringify(value) ?? ""));
 
-/** The limit of output, where it is more than the room. */
-function clipped(body: Json, room: number): Json {
-  const most = Math.max(leastOutputTokens, room);
-  const fields = ["max_tokens", "max_completion_tokens"].filter((field) => Number(body[field]) > most);
-  return Object.fromEntries(fields.map((field) => [field, most]));
+/** The limit of output, of the room at most. */
+function clipped({ max_tokens, max_completion_tokens }: Json, room: number): Json {
+  const asked = max_completion_tokens ?? max_tokens ?? Infinity;
+  // What is no number is refused by Ollama in its own words.
+  const limit = typeof asked === "number" ? Math.min(asked, Math.max(leastOutputTokens, room)) : asked;
+  return { max_tokens: limit, max_completion_tokens: undefined };
+}
+
+/** Ollama's words of effort; others are refused. */
+const efforts: Record<string, string> = { minimal: "low", xhigh: "high", max: "high" };
+
+/** What Ollama would ignore of a chat without a word, or does not know by this name, as it takes it. */
+function ownWords({ messages, tools, tool_choice, reasoning_effort }: Json): Json {
+  const roles = messages as Json[];
+  return {
+    ...(roles.some(isDeveloper) && {
+      messages: roles.map((one) => (isDeveloper(one) ? { ...one, role: "system" } : one)),
+    }),
+    ...(Array.isArray(tools) && chosen(tools as Json[], tool_choice)),
+    ...(typeof reasoning_effort === "string" && { reasoning_effort: efforts[reasoning_effort] ?? reasoning_effort }),
+  };
+}
+
+/** Most templates leave a message of this role out. */
+const isDeveloper = (message: Json | null | undefined): boolean => message?.["role"] === "developer";
+
+/** The tools that may be called: what is not named cannot be. That one is called, the gateway checks by itself. */
+function chosen(tools: Json[], choice: unknown): Json {
+  if (choice === "none") return { tools: undefined, tool_choice: undefined };
+  const name = (choice as { function?: Json } | undefined)?.function?.["name"];
+  if (name === undefined) return {};
+  return { tools: tools.filter((tool) => (tool["function"] as Json | undefined)?.["name"] === name) };
 }
 
 function tooLong(context: number, how: string, advice: string): EngineError {

@@ -125,11 +125,15 @@ class OpenAiEngine implements Engine {
       },
     );
     const listed = (Array.isArray(answer["data"]) ? answer["data"] : []) as Record<string, unknown>[];
-    const mine = listed.find((model) => model?.["id"] === this.#model);
+    const listedAs = (name: string) => listed.find((model) => model?.["id"] === name);
+    // Ollama lists a model that was named without a tag under the tag `latest`, and answers to both names.
+    const latest = listedAs(`${this.#model}:latest`);
+    const mine = listedAs(this.#model) ?? latest;
     // A provider's list says who owns a model, which is not what serves it.
     if (mine && !this.#preset) await this.#become(mine, signal);
     this.#isKnown = true;
-    return { models: listed.map((model) => model?.["id"]).filter((id) => typeof id === "string"), mine };
+    const models = listed.map((model) => model?.["id"]).filter((id) => typeof id === "string");
+    return { models: mine === latest && latest ? [...models, this.#model] : models, mine };
   }
 
   /** Finds out which software answers, where the list says something new of it. */

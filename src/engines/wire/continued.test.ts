@@ -56,6 +56,12 @@ describe("an answer is not gone on with", () => {
   test.each([
     ["at an engine that has no field for it", "chat", {}, base],
     ["at an engine that says nothing of itself", "chat", {}, undefined],
+    [
+      "at an engine that puts a text into its chat template",
+      "completions",
+      { prompt: "a" },
+      { ...base, wrapsPrompts: true },
+    ],
     ["at Anthropic, where the model takes no beginning", "messages", {}, base],
     ["at Anthropic, where the call thinks", "messages", { thinking: { type: "enabled" } }, { ...base, prefills: true }],
     ["in Responses", "responses", {}, vllm],

@@ -1,4 +1,5 @@
-// How an engine is asked to go on with an answer that another endpoint has begun and not ended. A text completion goes on with any text.
+// How an engine is asked to go on with an answer that another endpoint has begun and not ended. A text completion goes on with any text, but
+// at an engine that puts it into a chat template.
 // Of conversations only some engines can: the embedded one, vLLM, SGLang and llama.cpp's server take the last message as the beginning of
 // their answer where `continue_final_message` says so, and older models of Anthropic's do so by themselves ("prefill"). Any other engine
 // would answer the beginning as if a person had written it.
@@ -49,7 +50,9 @@ export function continuedBody<Body extends Json>(
   if (ofWholeAnswers.some((field) => asksFor(body[field])) || demandsTool(body["tool_choice"])) return undefined;
   if (shape === "completions") {
     const { prompt } = body;
-    return typeof prompt === "string" ? { ...body, prompt: prompt + text } : undefined;
+    return typeof prompt === "string" && capabilities?.wrapsPrompts !== true
+      ? { ...body, prompt: prompt + text }
+      : undefined;
   }
   const messages = body["messages"];
   if (!Array.isArray(messages) || (messages.at(-1) as Json | undefined)?.["role"] === "assistant") return undefined;

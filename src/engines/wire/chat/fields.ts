@@ -138,7 +138,13 @@ const fieldsOf: Record<Software, readonly string[]> = {
     "timings_per_token",
     "post_sampling_probs",
   ],
-  ollama: [...commonFields, "reasoning_effort", ownCache, "user"],
+  ollama: [
+    // It ignores `n`, `best_of`, `echo` and `logit_bias` without a word.
+    ...commonFields.filter((field) => !["n", "best_of", "echo", "logit_bias"].includes(field)),
+    "reasoning_effort",
+    ownCache,
+    "user",
+  ],
   openai: [...commonFields, ...openAiFields],
   other: [
     ...commonFields,

@@ -20,6 +20,8 @@ export function usageOf(answer: Json): Usage | undefined {
   const promptTokens = tokenCount(usage["prompt_tokens"]);
   const completionTokens = tokenCount(usage["completion_tokens"]);
   if (promptTokens === undefined || completionTokens === undefined) return undefined;
+  // Ollama's text completions say zeros in every chunk before the last.
+  if (promptTokens === 0 && completionTokens === 0 && hasChoices(answer)) return undefined;
   const details = object(usage["prompt_tokens_details"]);
   const reported =
     tokenCount(details?.["cached_tokens"]) ??
@@ -79,6 +81,8 @@ export function timingsOf(answer: Json): Timings {
   }
   return timings;
 }
+
+const hasChoices = ({ choices }: Json): boolean => Array.isArray(choices) && choices.length > 0;
 
 /** Tokens of so many characters where they are not counted: four characters to a token, the usual mean of English text. */
 export const estimateTokens = (characters: number): number => Math.ceil(characters / 4);

@@ -99,9 +99,16 @@ describe("fields that no engine is sent", () => {
 
 describe("fields for an engine", () => {
   test("what every engine has passes as the same object", () => {
-    const given = body({ n: 3, logprobs: true, seed: 1, stop: ["a"] });
+    const given = body({ top_p: 0.5, logprobs: true, seed: 1, stop: ["a"] });
     for (const software of ["vllm", "sglang", "llamacpp", "ollama", "openai", "other"] as const)
       expect(fieldsFor("chat", given, served(software))).toBe(given);
+  });
+
+  test("several answers are refused for Ollama, which gives one without a word, and one answer is what it gives", () => {
+    expect(refused(body({ n: 3 }), served("ollama"))).toMatchObject({ code: "unsupported_parameter", param: "n" });
+    expect(fieldsFor("chat", body({ n: 1 }), served("ollama"))).not.toHaveProperty("n");
+    const given = body({ n: 3 });
+    expect(fieldsFor("chat", given, served("vllm"))).toBe(given);
   });
 
   test.each<[Software, object]>([
