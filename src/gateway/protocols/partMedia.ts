@@ -65,7 +65,7 @@ export function tokensBesideChat(tools: readonly Tool[], places: readonly Placed
 
 /** Most characters of a number in JSON, and of what stands around a tool's definition in a chat completion. */
 const numberCharacters = 25;
-const toolCharacters = 128;
+const toolCharacters = 400;
 
 /**
  * Most tokens of a prompt without media, from the bytes that it came as and the outline of its messages. A text is never longer than its JSON,

@@ -1,6 +1,7 @@
 // What a call of Responses takes from earlier ones and leaves for later ones. `before` runs between the body's arrival and its decoding,
 // and does nothing for a body that refers to nothing (Codex and OpenCode send their whole conversation); `keep` runs when the answer has
 // ended, before its last event, so that the next turn finds it wherever it arrives.
+import { outlineOf } from "../../bounded/index.ts";
 import { LineshaftError } from "../../errors/index.ts";
 import type { Seal } from "../../governance/index.ts";
 import type { Principal } from "../../governance/types.ts";
@@ -80,8 +81,8 @@ export class ResponsesState {
    */
   async before(json: unknown, owner: Owner, count: CountBytes, writes = true): Promise<Brought | undefined> {
     if (!isObject(json)) return undefined;
-    const { previous_response_id: previous, conversation, input } = json;
-    const references = await this.#references(input, owner.project, count);
+    const { previous_response_id: previous, conversation } = json;
+    const references = await this.#references(json, owner.project, count);
     const conversationId = idOf(conversation);
     if (typeof previous === "string" && conversationId !== undefined)
       throw invalidValue(
@@ -157,10 +158,14 @@ export class ResponsesState {
   }
 
   /** Items that the input names instead of holding them. Ids of output items end as those of their responses do. */
-  async #references(input: unknown, project: string, count: CountBytes): Promise<Map<string, Json>> {
-    if (!Array.isArray(input)) return new Map();
-    const named = (input as (Json | null)[]).flatMap((item, place) => {
-      if (item === null || typeof item !== "object" || kindOf(item) !== "item_reference") return [];
+  async #references(body: Json, project: string, count: CountBytes): Promise<Map<string, Json>> {
+    const isReference = (item: Json | null): item is Json =>
+      item !== null && typeof item === "object" && kindOf(item) === "item_reference";
+    // The outline of a long input says whether it names an item, and not which.
+    const outline = outlineOf(body, "input");
+    if (!Array.isArray(outline) || !(outline as (Json | null)[]).some(isReference)) return new Map();
+    const named = (body["input"] as (Json | null)[]).flatMap((item, place) => {
+      if (!isReference(item)) return [];
       const id = typeof item["id"] === "string" ? item["id"] : "";
       return [{ place, id, response: `resp_${/^[a-z]+_([0-9a-z]{20})i?\d+$/.exec(id)?.[1] ?? ""}` }];
     });

@@ -127,14 +127,14 @@ const tool = fc.record({
 });
 const body = fc.record(
   {
-    model: fc.constantFrom("m", "m", "m", 5),
+    model: fc.oneof({ weight: 15, arbitrary: fc.constant("m") }, { weight: 1, arbitrary: fc.constant(5) }),
     max_tokens: fc.constant(9),
     messages: fc.array(message, { minLength: 1, maxLength: 4 }),
     system: fc.oneof(text, fc.array(plain, { maxLength: 2 })),
     tools: fc.array(tool, { maxLength: 2 }),
-    temperature: fc.constantFrom(1, 3),
+    temperature: fc.constantFrom(1, 1, 1, 1, 1, 1, 3),
     output_config: fc.constant({ format: { type: "json_schema", schema: { type: "number", minimum: 1e20 } } }),
-    speed: fc.constantFrom("standard", "fast"),
+    speed: fc.constantFrom("standard", "standard", "standard", "fast"),
   },
   { requiredKeys: ["model", "max_tokens", "messages"] },
 );

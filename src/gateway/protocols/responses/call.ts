@@ -21,7 +21,15 @@ import { invalidValue } from "../../refusals.ts";
 import { unknownKey } from "../openai/keys.ts";
 import type { CallBody } from "../openai/bodies.ts";
 import { ChatCall } from "../chat/call.ts";
-import { mediaAmong, placesOf, refuseMedia, tokensBesideChat, withFetched, type PlacedPart } from "../partMedia.ts";
+import {
+  mediaAmong,
+  placesOf,
+  promptTokensByBytes,
+  refuseMedia,
+  tokensBesideChat,
+  withFetched,
+  type PlacedPart,
+} from "../partMedia.ts";
 import { bytesOfMembers } from "../promptBytes.ts";
 import { leftOutIn, refuseDenied, shapeAt } from "../spoken.ts";
 import { formatOf, samplingOf, thinkingOf } from "./asked.ts";
@@ -32,6 +40,7 @@ import { ToolNames } from "./names.ts";
 import type { OutputWishes } from "./output.ts";
 import { billedTools, ownBody, withFetchedItems } from "./own.ts";
 import { choiceOf, toolsOf, type Choice } from "./tools.ts";
+import { usualItems } from "./usual.ts";
 
 type Json = Record<string, unknown>;
 
@@ -75,6 +84,7 @@ export class ResponsesCall implements ModelCall {
   /** The chat call that engines are asked, once an endpoint was fitted. */
   readonly #chat: ModelCall | undefined;
   #messages: readonly Message[] | undefined;
+  #usual: { items: readonly Json[] | undefined } | undefined;
   #choice: Choice | undefined;
   #translated: ChatCall | undefined;
   /** Data of media by the addresses that the client gave. */
@@ -95,6 +105,20 @@ export class ResponsesCall implements ModelCall {
 
   get stream(): boolean {
     return this.#body.stream === true;
+  }
+
+  /**
+   * The outline of the conversation, where it is a long and usual one that is not parsed yet (usual.ts). It decides what does not depend on
+   * what a long text says.
+   */
+  get #outline(): readonly Json[] | undefined {
+    if (this.#state.earlier || !this.received) return undefined;
+    return (this.#usual ??= { items: usualItems(this.#body) }).items;
+  }
+
+  /** The items, or their outline, for what looks at their kinds. */
+  get #kinds(): readonly Json[] {
+    return this.#outline ?? this.#items;
   }
 
   /** Items of the input, those of earlier turns first. */
@@ -155,7 +179,7 @@ export class ResponsesCall implements ModelCall {
     if (this.#choice) return this.#choice;
     const own = (this.#body["tools"] ?? []) as Json[];
     // Codex hands the tools of known models over as an item of the input.
-    const added = this.#items.filter((item) => kindOf(item) === "additional_tools");
+    const added = this.#kinds.filter((item) => kindOf(item) === "additional_tools");
     const tools = toolsOf([...own, ...added.flatMap((item) => item["tools"] as Json[])]);
     return (this.#choice = choiceOf(this.#body["tool_choice"], tools));
   }
@@ -200,7 +224,9 @@ export class ResponsesCall implements ModelCall {
         "`store: false` and `conversation` exclude each other: a conversation keeps what is said in it.",
       );
     if (this.#body["tool_choice"] !== undefined) void this.#chosen;
-    checkResults(this.#own, this.#items);
+    const outline = this.#outline;
+    if (outline) checkResults(outline, outline);
+    else checkResults(this.#own, this.#items);
   }
 
   get tools(): readonly Tool[] {
@@ -241,14 +267,20 @@ export class ResponsesCall implements ModelCall {
   }
 
   get extensions(): Json {
-    return Object.fromEntries(Object.entries(this.#body).filter(([field]) => !known.has(field)));
+    const fields = Object.keys(this.#body).filter((field) => !known.has(field));
+    return Object.fromEntries(fields.map((field) => [field, this.#body[field]]));
   }
 
   get hasMedia(): boolean {
+    if (this.#outline) return false;
     return this.#chatCall.hasMedia;
   }
 
   get promptTokensMost(): number {
+    if (this.#outline) {
+      const { instructions } = this.#body as { instructions?: string | null };
+      return promptTokensByBytes(this, messagesOf(instructions, this.#outline), this.received!.bytes.length);
+    }
     return this.#chatCall.promptTokensMost + tokensBesideChat(this.tools, this.#places);
   }
 
@@ -266,6 +298,7 @@ export class ResponsesCall implements ModelCall {
   }
 
   get media(): readonly Medium[] {
+    if (this.#outline) return [];
     if (this.#leftOut === undefined) return this.#chatCall.media;
     return mediaAmong(this.#places);
   }
@@ -290,12 +323,10 @@ export class ResponsesCall implements ModelCall {
   fitted(endpoint: RegisteredEndpoint): ModelCall {
     const shape = shapeAt(this, endpoint);
     if (shape === this.shape) return this.#fittedToOwn(endpoint);
-    refuseUnsaid(this.#body, this, this.#items);
+    refuseUnsaid(this.#body, this, this.#kinds);
     if (shape !== "chat") return this.#fittedTo(shape, endpoint);
     try {
-      const fitted = new ResponsesCall(this.#body, this.received, this.#state, this.#chatCall.fitted(endpoint));
-      fitted.#fetched = this.#fetched;
-      return fitted;
+      return this.#again(this.#chatCall.fitted(endpoint));
     } catch (error) {
       throw error instanceof LineshaftError ? inOwnNames(error) : error;
     }
@@ -311,18 +342,27 @@ export class ResponsesCall implements ModelCall {
   /** The call for an engine that speaks Responses: it leaves as it came, without what would change the price. */
   #fittedToOwn(endpoint: RegisteredEndpoint): ModelCall {
     refuseDenied(deniedResponses(this.#body, endpoint.allowFields), endpoint);
-    const unknown = this.#items.findIndex((item) => kindOf(item) === "item_reference");
+    const unknown = this.#kinds.findIndex((item) => kindOf(item) === "item_reference");
     if (unknown >= 0) throw unknownKey(`input[${unknown}]`, "it names an item that is not stored here");
     return this.#copy(billedTools(this.#body), endpoint);
   }
 
   /** Throws a 400 where the engine does not read a medium of the input. */
   #copy(leftOut: readonly string[], endpoint: RegisteredEndpoint): ModelCall {
-    refuseMedia(this.#places, endpoint);
-    const fitted = new ResponsesCall(this.#body, this.received, this.#state);
-    fitted.#fetched = this.#fetched;
+    if (!this.#outline) refuseMedia(this.#places, endpoint);
+    const fitted = this.#again();
     fitted.#leftOut = leftOut;
     return fitted;
+  }
+
+  /** The same call once more, with what was read of it. */
+  #again(chat?: ModelCall): ResponsesCall {
+    const again = new ResponsesCall(this.#body, this.received, this.#state, chat);
+    again.#fetched = this.#fetched;
+    again.#messages = this.#messages;
+    again.#usual = this.#usual;
+    again.#choice = this.#choice;
+    return again;
   }
 
   withMedia(_media: readonly Medium[], data: ReadonlyMap<string, string>): ModelCall {

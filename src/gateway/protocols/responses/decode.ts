@@ -1,12 +1,14 @@
 // A body of Responses, judged: whichever way it came (a request, a frame of a WebSocket), and whatever is asked of it (an answer, a count,
 // a compaction).
 import type { Received } from "../../../engines/index.ts";
-import { decodeBody } from "../openai/bodies.ts";
+import { copied } from "../../../bounded/index.ts";
+import { decodeBody, type CallBody } from "../openai/bodies.ts";
 import { ResponsesCall, type State } from "./call.ts";
 import { asksForCompaction, compactionBody, sinceCompaction, summaryBody } from "./compact.ts";
 import { checkItems } from "./items.ts";
 import { responsesBody } from "./schema.ts";
 import { checkTools } from "./tools.ts";
+import { usualItems } from "./usual.ts";
 
 type Json = Record<string, unknown>;
 
@@ -19,13 +21,16 @@ export function decodeCall(
   received: Pick<Received, "bytes" | "members"> | undefined,
   state: State = { keeps: false },
 ): ResponsesCall {
-  const body = decodeBody(responsesBody, json);
-  const { input, tools } = body as { input?: string | Json[] | null; tools?: Json[] | null };
-  if (Array.isArray(input)) checkItems(input);
-  checkTools(tools ?? []);
+  const outline = typeof json === "object" && json !== null ? usualItems(json as Json) : undefined;
+  // A usual input is judged apart from what stands beside it, and is not read.
+  const body = outline ? (json as CallBody) : decodeBody(responsesBody, json);
+  if (outline) decodeBody(responsesBody, copied(body, { input: [] }));
+  const input = outline ?? (body["input"] as string | Json[] | null | undefined);
+  if (Array.isArray(input) && !outline) checkItems(input as Json[]);
+  checkTools((body["tools"] ?? []) as Json[]);
   const { earlier } = state;
   const since = earlier ? { ...state, earlier: { ...earlier, items: sinceCompaction(earlier.items) } } : state;
-  const compacts = Array.isArray(input) && asksForCompaction(input);
+  const compacts = Array.isArray(input) && asksForCompaction(input as Json[]);
   const call = compacts
     ? new ResponsesCall(summaryBody(body), undefined, { compacts: "item", ...since })
     : new ResponsesCall(body, received && { shape: "responses", ...received, object: body }, since);

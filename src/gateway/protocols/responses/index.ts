@@ -12,6 +12,7 @@ const compactPath = "/v1/responses/compact";
 export const responses: Protocol = {
   name: "responses",
   shape: "responses",
+  outlined: "input",
   calls: [
     { method: "POST", path: "/v1/responses" },
     { method: "POST", path: compactPath },

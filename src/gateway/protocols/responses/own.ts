@@ -1,6 +1,7 @@
 // A Responses call for an engine that speaks Responses itself. Its body leaves as it came, but for what must change: the model's name, the
 // limit of output, and that the engine keeps nothing. What earlier turns said is put into the input, because stored responses are
 // Lineshaft's own. Values that need not change are the received ones, so that large ones leave as the bytes that they came as.
+import { copied, outlineOf } from "../../../bounded/index.ts";
 import { encryptedThought, hidesThought, isBilledTool } from "../../../engines/index.ts";
 import type { WriteWish } from "../../../engines/index.ts";
 import { isEnvelope, readEnvelope } from "../proof.ts";
@@ -26,14 +27,13 @@ const toolsIn = (body: Json): Json[] => (body["tools"] ?? []) as Json[];
 
 /** The body that the engine is sent. */
 export function ownBody({ body, items, stores, thinks }: OwnCall, { model, outputTokens, stream }: WriteWish): Json {
-  const { previous_response_id: _previous, conversation: _conversation, background: _background, ...given } = body;
-  const written: Json = { ...given, model, store: false };
+  const written: Json = copied(body, { model, store: false });
+  for (const name of ["previous_response_id", "conversation", "background"]) delete written[name];
   if (stream === true) written["stream"] = true;
   if (outputTokens !== undefined) written["max_output_tokens"] = outputTokens;
-  const { input } = body;
   if (items) written["input"] = items.flatMap((item) => sentItem(withoutId(item)));
-  else if (Array.isArray(input) && (input as Json[]).some(mustChange))
-    written["input"] = (input as Json[]).flatMap(sentItem);
+  else if (hasItem(body, mayChange) && hasItem({ input: body["input"] }, mustChange))
+    written["input"] = (body["input"] as Json[]).flatMap(sentItem);
   const tools = toolsIn(body);
   if (tools.some(isBilledTool)) written["tools"] = tools.filter((tool) => !isBilledTool(tool));
   const include = (body["include"] ?? []) as string[];
@@ -60,6 +60,14 @@ const ownKinds = new Set([
 
 /** Items that another engine's answers left in the conversation, which this one would refuse. */
 const mustChange = (item: Json): boolean => isSealedHere(item) || isForeignThought(item);
+
+/** The same of an item in an outline, where a long text is "." and could be any. */
+const mayChange = (item: Json): boolean => item["encrypted_content"] === "." || mustChange(item);
+
+const hasItem = (body: Json, is: (item: Json) => boolean): boolean => {
+  const items = outlineOf(body, "input");
+  return Array.isArray(items) && (items as Json[]).some(is);
+};
 
 const isSealedHere = ({ encrypted_content: sealed }: Json): boolean => typeof sealed === "string" && isEnvelope(sealed);
 
