@@ -18,4 +18,4 @@ export { Memory, processMemory, type Held } from "./memory.ts";
 export { JsonBoundError, JsonMeter, nextTurn, type JsonBounds, type JsonMembers } from "./json.ts";
 export { parseParts, parsePartsInTurns } from "./jsonParts.ts";
 export { isUtf8, Pieces, slicesOf, textOf, type Bytes } from "./pieces.ts";
-export { copied, hasOutline, isSameMember, outlineOf, parseLazily } from "./jsonLazy.ts";
+export { copied, hasOutline, isSameMember, outlineOf, parseLazily, picked } from "./jsonLazy.ts";

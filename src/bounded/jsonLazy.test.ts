@@ -3,7 +3,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { JsonMeter } from "./json.ts";
-import { copied, hasOutline, isSameMember, outlineOf, parseLazily } from "./jsonLazy.ts";
+import { copied, hasOutline, isSameMember, outlineOf, parseLazily, picked } from "./jsonLazy.ts";
 import { Pieces } from "./pieces.ts";
 
 const bounds = { depth: 1_000, values: Infinity, numbers: Infinity };
@@ -158,6 +158,14 @@ test("a copy stays unparsed, shares the list with its source, and takes another 
   copy["messages"] = [2];
   expect(hasOutline(copy, "messages")).toBe(false);
   expect([copy["messages"], object["messages"]]).toEqual([[2], [{ content: said }]]);
+});
+
+test("some of its members are picked, the list unparsed, and those that it lacks are left out", () => {
+  const object = lazy(of([{ content: said }], { a: 1, b: 2 }))!;
+  const some = picked(object, ["messages", "a", "toString"], { more: true });
+  expect(hasOutline(some, "messages")).toBe(true);
+  expect(some).toEqual({ more: true, messages: [{ content: said }], a: 1 });
+  expect(picked({ a: 1, messages: [2] }, ["messages"], {})).toEqual({ messages: [2] });
 });
 
 test("a member with the name of the prototype stays a member of the copy", () => {

@@ -69,6 +69,16 @@ export function isSameMember(one: Json, other: Json, name: string): boolean {
   return list === lists.get(other);
 }
 
+/** `more` and those of the members that the object has, by their names; a list that is parsed lazily stays so. */
+export function picked(object: Json, names: readonly string[], more: Json): Json {
+  const list = lists.get(object);
+  const some: Json = { ...more };
+  for (const name of names)
+    if (list?.name === name) hold(some, list);
+    else if (Object.hasOwn(object, name)) some[name] = object[name];
+  return some;
+}
+
 /** `{ ...object, ...more }`; a list that is parsed lazily stays so. */
 export function copied<Body extends Json, More extends Json>(object: Body, more: More): Body & More {
   const list = lists.get(object);

@@ -2,8 +2,8 @@
 // this one interface, and nothing above it knows which one it has.
 //
 // suite.ts (`engineSuite`) holds what every implementation does: answers good and bad, refusals, aborts, cuts, usage, bounds.
+import type { Received, Shape } from "./asked.ts";
 import type { KvEngine } from "./kv.ts";
-import type { Shape } from "./asked.ts";
 import type { EndpointFacts, EngineAnswer, EngineRequest, TokenizedPrompt } from "./types.ts";
 
 export interface Engine {
@@ -14,13 +14,14 @@ export interface Engine {
   open(request: EngineRequest, signal?: AbortSignal): Promise<EngineAnswer>;
   /**
    * The prompt of a body as the engine would see it under that cache salt, under which the engine remembers its answers' own tokens.
-   * Undefined where the engine cannot say. Never throws.
+   * Undefined where the engine cannot say. Never throws. `source`: what the body was made of, whose bytes may be passed on.
    */
   tokenize(
     shape: Shape,
     body: Record<string, unknown>,
     cacheSalt: string,
     signal?: AbortSignal,
+    source?: Received,
   ): Promise<TokenizedPrompt | undefined>;
   /** Lets go of connections and streams of events. Calls that are under way go on. */
   close(): Promise<void>;

@@ -1,15 +1,15 @@
 // The embedded worker behind the engine seam: OpenAI's routes over loopback HTTP, plus what protocol.ts adds (hints in the body,
 // cancelling by name, exact token counts). Its KV cache is in workerKv.ts. Nothing above these files knows that this engine is ours.
-import { z } from "zod";
-import { copied } from "../../bounded/index.ts";
+import { copied, picked } from "../../bounded/index.ts";
 import type { Engine } from "../engine.ts";
 import type { KvEngine } from "../kv.ts";
 import { limits } from "../limits.ts";
 import { ask, requestHeaders } from "../wire/ask.ts";
 import { completionPaths, completionReaders, completionShapeOf } from "../wire/chat/reader.ts";
 import { openExchange } from "../wire/exchange.ts";
+import { encodeBody } from "../wire/splice.ts";
 import { EngineError } from "../types.ts";
-import type { Shape } from "../asked.ts";
+import type { Received, Shape } from "../asked.ts";
 import type { EndpointFacts, EngineAnswer, EngineRequest } from "../types.ts";
 import { pulledHeader, workerStatus } from "./protocol.ts";
 import type { WorkerStatus } from "./protocol.ts";
@@ -55,7 +55,10 @@ export const embeddedFields = [
   "cache_control",
 ];
 
-const tokenized = z.object({ count: z.number().int().nonnegative(), tokens: z.array(z.number()) });
+type Json = Record<string, unknown>;
+
+/** What the template sees of a chat call. */
+const templated = ["messages", "tools", "tool_choice", "add_generation_prompt", "continue_final_message"];
 
 /** The engine of one start of a worker. A worker that starts again has a new address and token, and so a new engine. */
 export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEngine {
@@ -101,7 +104,7 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
 
     open(request: EngineRequest, signal?: AbortSignal): Promise<EngineAnswer> {
       const shape = completionShapeOf(request);
-      const body: Record<string, unknown> & { stream?: boolean } = copied(request.body, { lineshaft: request.hints });
+      const body: Json & { stream?: boolean } = copied(request.body, { lineshaft: request.hints });
       if (body.stream === true)
         body["stream_options"] = { ...(body["stream_options"] as object | undefined), include_usage: true };
       return openExchange({
@@ -120,13 +123,13 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
       });
     },
 
-    async tokenize(shape: Shape, body: Record<string, unknown>, cacheSalt: string, signal?: AbortSignal) {
-      const { messages, tools, tool_choice, add_generation_prompt, continue_final_message, prompt } = body;
-      const chat = { messages, tools, tool_choice, add_generation_prompt, continue_final_message };
-      const question = shape === "chat" ? { cacheSalt, ...chat } : { cacheSalt, prompt };
+    async tokenize(shape: Shape, body: Json, cacheSalt: string, signal?: AbortSignal, source?: Received) {
       try {
-        const text = JSON.stringify(question);
-        return tokenized.parse(await ask("POST", `${url}/tokenize`, headers, text, signal, limits.countMs));
+        const question = picked(body, shape === "chat" ? templated : ["prompt"], { cacheSalt });
+        const asked = encodeBody(question, source);
+        const { count, tokens } = await ask("POST", `${url}/tokenize`, headers, asked, signal, limits.countMs);
+        if (!Array.isArray(tokens) || tokens.length !== count) return undefined;
+        return { count: tokens.length, tokens: tokens as number[] };
       } catch {
         return undefined;
       }

@@ -3,15 +3,16 @@
 // (detect.ts), and open software is asked for more on its own routes (openServer.ts).
 //
 // The headers sent are exactly those written here. Nothing of a client's request is passed on, least of all its key.
-import { copied } from "../../bounded/index.ts";
+import { copied, picked } from "../../bounded/index.ts";
 import { ask, requestHeaders } from "../wire/ask.ts";
 import { completionPaths, completionReaders, completionShapeOf } from "../wire/chat/reader.ts";
 import { openExchange } from "../wire/exchange.ts";
+import { encodeBody } from "../wire/splice.ts";
 import { fieldsOfSoftware, type Software } from "../wire/chat/fields.ts";
 import { askForProgress, countsProgress } from "../wire/progress.ts";
 import { limits } from "../limits.ts";
 import { EngineError } from "../types.ts";
-import type { CompletionShape, Shape } from "../asked.ts";
+import type { CompletionShape, Received, Shape } from "../asked.ts";
 import type {
   Capabilities,
   EndpointBounds,
@@ -246,26 +247,34 @@ class OpenAiEngine implements Engine {
     body: Record<string, unknown>,
     cacheSalt: string,
     signal?: AbortSignal,
+    source?: Received,
   ): Promise<TokenizedPrompt | undefined> {
     if (!this.#tokenizes || (shape !== "chat" && shape !== "completions")) return undefined;
     this.#server?.expect?.(cacheSalt);
-    return this.#count(shape, body, signal);
+    return this.#count(shape, body, signal, source);
   }
 
   async #count(
     shape: "chat" | "completions",
     body: Record<string, unknown>,
     signal?: AbortSignal,
+    source?: Received,
   ): Promise<TokenizedPrompt | undefined> {
     if (this.#server?.tokenize) return this.#server.tokenize(shape, body, signal);
-    if (shape === "chat") return this.#tokenize(chatQuestion(body), signal);
+    if (shape === "chat") return this.#tokenize(chatQuestion(body, this.#model), signal, source);
     const { prompt } = body;
-    return isTokens(prompt) ? { count: prompt.length, tokens: prompt } : this.#tokenize({ prompt }, signal);
+    return isTokens(prompt)
+      ? { count: prompt.length, tokens: prompt }
+      : this.#tokenize({ model: this.#model, prompt }, signal, source);
   }
 
-  async #tokenize(question: Record<string, unknown>, signal?: AbortSignal): Promise<TokenizedPrompt | undefined> {
+  async #tokenize(
+    question: Record<string, unknown>,
+    signal?: AbortSignal,
+    source?: Received,
+  ): Promise<TokenizedPrompt | undefined> {
     try {
-      const body = JSON.stringify({ model: this.#model, ...question });
+      const body = encodeBody(question, source);
       const answer = await ask("POST", `${this.#root}/tokenize`, this.#headers, body, signal, limits.countMs);
       const { count, tokens } = answer;
       if (typeof count !== "number" || !Number.isSafeInteger(count) || count < 0) return undefined;
@@ -296,17 +305,16 @@ function spokenBy(software: Software): readonly Shape[] {
 }
 
 /** Everything in a chat call that its template sees. */
-function chatQuestion(body: Record<string, unknown>): Record<string, unknown> {
-  const { messages, tools, chat_template_kwargs, reasoning_effort, continue_final_message } = body;
-  return {
-    messages,
-    tools,
+function chatQuestion(body: Record<string, unknown>, model: string): Record<string, unknown> {
+  const { chat_template_kwargs, reasoning_effort, continue_final_message } = body;
+  return picked(body, ["messages", "tools"], {
+    model,
     // vLLM hands the effort to the template as one of its arguments.
     chat_template_kwargs:
       reasoning_effort === undefined ? chat_template_kwargs : { ...(chat_template_kwargs as object), reasoning_effort },
     add_generation_prompt: body["add_generation_prompt"] ?? continue_final_message !== true,
     continue_final_message,
-  };
+  });
 }
 
 const isTokens = (prompt: unknown): prompt is number[] =>

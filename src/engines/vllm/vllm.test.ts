@@ -23,12 +23,15 @@ const hints = (cacheSalt: string) => ({ attempt: "att_1", cacheSalt, project: "p
 interface ScriptedVllm {
   url: string;
   bodies: Record<string, unknown>[];
+  /** The same as they came. */
+  texts: string[];
   answers: Record<string, unknown>;
 }
 
 /** Answers as vLLM does; `answers` by path can be changed, one that is undefined is a 404. */
 async function scriptedVllm(events?: KvAddress): Promise<ScriptedVllm> {
   const bodies: Record<string, unknown>[] = [];
+  const texts: string[] = [];
   const card = {
     id: "smol",
     object: "model",
@@ -62,7 +65,8 @@ async function scriptedVllm(events?: KvAddress): Promise<ScriptedVllm> {
     const pieces: Buffer[] = [];
     request.on("data", (piece: Buffer) => pieces.push(piece));
     request.on("end", () => {
-      if (pieces.length > 0) bodies.push(JSON.parse(Buffer.concat(pieces).toString("utf8")) as Record<string, unknown>);
+      if (pieces.length > 0) texts.push(Buffer.concat(pieces).toString("utf8"));
+      if (pieces.length > 0) bodies.push(JSON.parse(texts.at(-1)!) as Record<string, unknown>);
       const answer = answers[request.url!];
       response.writeHead(answer === undefined ? 404 : 200, { "content-type": "application/json" });
       response.end(typeof answer === "string" ? answer : JSON.stringify(answer ?? {}));
@@ -70,7 +74,7 @@ async function scriptedVllm(events?: KvAddress): Promise<ScriptedVllm> {
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   onTestFinished(() => void server.close());
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`, bodies, answers };
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`, bodies, texts, answers };
 }
 
 function engineAt(url: string, model = "smol") {
@@ -267,6 +271,21 @@ describe("tokens", () => {
       continue_final_message: true,
     });
     expect((await ask("completions", { prompt: [4, 5] })).answer).toEqual({ count: 2, tokens: [4, 5] });
+  });
+
+  test("the conversation is asked about in the bytes that it came as", async () => {
+    const { url, texts } = await scriptedVllm();
+    const engine = engineAt(url);
+    await engine.probe();
+    const written = '[ {"role": "user", "content": "\\u0068i"} ]';
+    const bytes = Buffer.from(`{"model":"m","messages":${written},"temperature":1}`);
+    const object = JSON.parse(bytes.toString("utf8")) as Record<string, unknown>;
+    const body = { ...object, model: "smol" };
+    await engine.tokenize("chat", body, "org_1", undefined, { shape: "chat", bytes, object });
+    expect(texts.at(-1)).toContain(`"messages":${written}`);
+    expect(texts.at(-1)).not.toContain("temperature");
+    await engine.tokenize("chat", body, "org_1");
+    expect(texts.at(-1)).toContain('"messages":[{"role":"user","content":"hi"}]');
   });
 });
 

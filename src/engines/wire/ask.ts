@@ -29,7 +29,7 @@ export function ask(
   method: "GET" | "POST" | "DELETE",
   url: string,
   headers: string[],
-  body?: string,
+  body?: string | Uint8Array | Uint8Array[],
   signal?: AbortSignal,
   mostMs: number = limits.questionMs,
   connectMs?: number,
@@ -50,7 +50,7 @@ interface Question {
   method: "GET" | "POST" | "DELETE";
   url: string;
   headers: string[];
-  body?: string | undefined;
+  body?: string | Uint8Array | Uint8Array[] | undefined;
   signal?: AbortSignal | undefined;
   mostMs: number;
   connectMs?: number | undefined;

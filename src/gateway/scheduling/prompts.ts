@@ -85,8 +85,10 @@ function tokenized(
   if (!first || request.asked.prompt.kind === "list") return undefined;
   const shape = shapeFor(request.asked, first.facts?.capabilities);
   if (shape === undefined) return undefined;
-  const body = request.asked.engineBody({ shape, model: first.model });
-  return first.engine.tokenize(shape, body, cacheSalt(request), request.signal);
+  const { asked } = request;
+  const body = asked.engineBody({ shape, model: first.model });
+  const source = asked.received?.shape === shape ? asked.received : undefined;
+  return first.engine.tokenize(shape, body, cacheSalt(request), request.signal, source);
 }
 
 function wordsOf(space: Space, asked: ModelCall, tokens: readonly number[] | undefined): PromptWords | undefined {
