@@ -6,6 +6,7 @@ import type { Endpoints } from "./endpoints.ts";
 import type { LoadView } from "./load/loadView.ts";
 import { yieldSlackMs } from "./limits.ts";
 import { PdPlanner, type PdPlan } from "./pd/plan.ts";
+import { byLoad } from "./placement/choose.ts";
 import { workTokens } from "./placement/estimate.ts";
 import { decisionOf, numbersOf } from "./placement/explain.ts";
 import { type Placed, PlacedCalls, predictedTokens } from "./placedCalls.ts";
@@ -50,7 +51,7 @@ export class Dispatch {
     this.rng = rng;
     this.options = options;
     this.deployments = new Deployments(endpoints, options);
-    this.views = new ViewBuilder(caches);
+    this.views = new ViewBuilder(caches, load);
     this.prefillViews = new ViewBuilder(caches);
   }
 
@@ -213,11 +214,10 @@ export class Dispatch {
       decision.bring = { endpoint: home.spec.id, tokens: brought };
     }
     const plan = this.planPrefill(call, endpoint, decision, now);
-    const { runnerUp, chosen } = decision;
-    const alike = runnerUp !== undefined && chosen.matchedTokens <= runnerUp.matchedTokens;
+    const { chosen } = decision;
     const { id, rank } = endpoint.spec;
     const prefillHere = plan === undefined ? workTokens(endpoint.spec, uncached, chosen.matchedTokens) : 0;
-    const handle = this.load.open(id, rank, prefillHere, call.promptTokens, now, alike);
+    const handle = this.load.open(id, rank, prefillHere, call.promptTokens, now, byLoad(view, choice));
     const placed: Placed = {
       call,
       decision,

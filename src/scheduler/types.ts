@@ -137,8 +137,18 @@ export interface EndpointLoad {
   /** Calls that other gateways have placed there since this one began, and their prefill, as far as word of them has come; absent: none. */
   peersPlaced?: number;
   peersPlacedTokens?: number;
+  /** Of `inFlight` and `prefillTokens`, what other gateways have placed, as far as word has come; absent: none. */
+  peersInFlight?: number;
+  peersPrefill?: number;
   /** Calls beyond `inFlight` that peers have probably placed there without word of them yet. For costs alone: no limit counts them. */
   guessedCalls?: number;
+  /** What these add to `prefillTokens` and `kvTokens`. */
+  guessedPrefill?: number;
+  guessedKv?: number;
+  /** Own placements so new that peers do not know of them yet, with their tokens when they were placed; some may have ended. */
+  newCalls?: number;
+  newPrefill?: number;
+  newKv?: number;
 }
 
 /** `starting`: it restarts, and calls wait for it. `draining`: it ends its calls and takes no more. `down`: calls pass it over. */
@@ -188,6 +198,8 @@ export interface PlacementView {
   matchedTokens: Float64Array;
   /** The part of `matchedTokens` that is only expected: predicted by our own placements, not yet confirmed by events. */
   expectedTokens: Float64Array;
+  /** How old what is known of peers' load is on average; absent or 0: there are no peers. */
+  peersAgeMs?: number;
   /** KV tokens that lie in all tiers of the candidate, in use or not; NaN, or no array: not known. */
   residentTokens?: Float64Array;
 }

@@ -237,3 +237,24 @@ test("a gateway that is alone says little; a connection that breaks is made agai
     await Promise.all([a.close(), b.close()]);
   }
 });
+
+test("a message is as old when it is heard as own messages are when they come back", async () => {
+  await using db = await testDatabase();
+  const [a, b] = await Promise.all([gatewayOn(db), gatewayOn(db)]);
+  try {
+    await Promise.all([a.carrier.ready, b.carrier.ready]);
+    const told = { gateway: a.carrier.gateway, sequence: 0, kind: "total" as const, deltas: [] };
+    a.carrier.publish({ ...told, atMs: performance.now() - 60_000 });
+    await until(() => {
+      b.tell();
+      return a.heard.some(({ atMs }) => atMs < performance.now() - 60_000);
+    });
+    // The clock of another process decides nothing.
+    b.carrier.publish({ ...told, gateway: b.carrier.gateway, atMs: 1e12 });
+    b.tell();
+    await until(() => a.heard.length > 2);
+    expect(a.heard.every(({ atMs }) => atMs < performance.now())).toBe(true);
+  } finally {
+    await Promise.all([a.close(), b.close()]);
+  }
+});

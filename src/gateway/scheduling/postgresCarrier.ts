@@ -40,6 +40,8 @@ export class PostgresCarrier implements Carrier {
   readonly #hearers = new Set<(message: LoadMessage) => void>();
   #heardMs = Number.NEGATIVE_INFINITY;
   #toldMs = Number.NEGATIVE_INFINITY;
+  /** How long this gateway's latest message took to come back to it. Others' messages take as long. */
+  #delayMs = 0;
   #stop: (() => void) | undefined;
   #isClosed = false;
   /** Resolves when it listens; rejects when the session is closed first. */
@@ -99,17 +101,21 @@ export class PostgresCarrier implements Carrier {
     } catch {
       return;
     }
-    if (message.gateway === this.gateway) return;
-    this.#heardMs = performance.now();
+    const now = performance.now();
+    if (message.gateway === this.gateway) {
+      this.#delayMs = Math.max(0, now - message.atMs);
+      return;
+    }
+    this.#heardMs = now;
     const { ofOthers } = this.#options.names;
     const deltas = message.deltas.map((delta) => ({ ...delta, endpoint: ofOthers(delta.endpoint) }));
-    const heard: LoadMessage = { ...message, deltas, atMs: this.#heardMs };
+    // Every process has a clock of its own, so the time that the sender names says nothing here.
+    const heard: LoadMessage = { ...message, deltas, atMs: now - this.#delayMs };
     const named = <News extends { endpoints: string[] }>(news: News): News => {
       return { ...news, endpoints: news.endpoints.map(ofOthers) };
     };
     if (message.queues !== undefined) heard.queues = message.queues.map(named);
     if (message.programs !== undefined) heard.programs = message.programs.map(named);
-    // Every process has a clock of its own; a message takes milliseconds.
     for (const hear of this.#hearers) hear(heard);
   }
 }

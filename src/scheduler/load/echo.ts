@@ -75,6 +75,8 @@ export class Echo {
     load.prefillTokens += guess.prefill;
     load.kvTokens += guess.kv;
     load.guessedCalls += guess.calls;
+    load.guessedPrefill += guess.prefill;
+    load.guessedKv += guess.kv;
     this.young.push(guess);
   }
 
@@ -86,6 +88,8 @@ export class Echo {
       guess.load.prefillTokens -= guess.prefill;
       guess.load.kvTokens -= guess.kv;
       guess.load.guessedCalls -= guess.calls;
+      guess.load.guessedPrefill -= guess.prefill;
+      guess.load.guessedKv -= guess.kv;
     }
     this.old = both ? [] : this.young;
     this.young = [];

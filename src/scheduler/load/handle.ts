@@ -15,7 +15,14 @@ export class SeenLoad extends MutableLoad {
   headSinceMs: number | undefined;
   peersPlaced = 0;
   peersPlacedTokens = 0;
+  peersInFlight = 0;
+  peersPrefill = 0;
   guessedCalls = 0;
+  guessedPrefill = 0;
+  guessedKv = 0;
+  newCalls = 0;
+  newPrefill = 0;
+  newKv = 0;
 }
 
 export interface Entry {

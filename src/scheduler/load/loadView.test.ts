@@ -133,6 +133,48 @@ describe("what peers place", () => {
     expect(a.of("e", 0)).toMatchObject({ peersPlaced: 2, peersPlacedTokens: 1000, ...zero });
   });
 
+  it("is known to the age of their latest message, and no older than a tick and its way", () => {
+    const [a, b, c] = [new LoadView("a"), new LoadView("b"), new LoadView("c")];
+    expect(a.peersAgeMs(0)).toBe(0);
+    a.receive(b.message(100, true)!, 150);
+    expect([150, 180, 1000].map((now) => a.peersAgeMs(now))).toEqual([50, 80, 150]);
+    a.receive(c.message(1000, true)!, 1010);
+    expect(a.peersAgeMs(1010)).toBe((150 + 10) / 2);
+  });
+
+  it("counts beside own calls as theirs", () => {
+    const [a, b] = [new LoadView("a"), new LoadView("b")];
+    a.open("e", 0, 1, 1, 0);
+    const call = b.open("e", 0, 1, 1, 0);
+    b.open("f", 0, 1, 1, 0);
+    a.receive(b.message(0)!, 0);
+    expect(a.of("e", 0)).toMatchObject({ inFlight: 2, peersInFlight: 1, peersPrefill: 1 });
+    // An endpoint that is asked for after word of it has come.
+    expect(a.of("f", 0)).toMatchObject({ inFlight: 1, peersInFlight: 1 });
+    call.close();
+    a.receive(b.message(100)!, 100);
+    expect(a.of("e", 0)).toMatchObject({ inFlight: 1, peersInFlight: 0, peersPrefill: 0 });
+    a.janitor(60_000);
+    expect(a.of("f", 0)).toMatchObject({ inFlight: 0, peersInFlight: 0 });
+  });
+
+  it("knows own placements that peers have not heard of, for as long as their word takes", () => {
+    const [a, b] = [new LoadView("a"), new LoadView("b")];
+    a.open("e", 0, 9, 9, 90);
+    a.receive(b.message(100, true)!, 150);
+    // Before a peer was known nothing is new to anyone.
+    expect(a.of("e", 0)).toMatchObject({ newCalls: 0 });
+    a.open("e", 0, 300, 400, 160).close();
+    a.receive(b.message(200, true)!, 250);
+    expect([a.peersAgeMs(250), a.of("e", 0)]).toMatchObject([50, { newCalls: 0 }]);
+    a.open("e", 0, 300, 400, 260);
+    expect(a.peersAgeMs(270)).toBe(70);
+    expect(a.of("e", 0)).toMatchObject({ newCalls: 1, newPrefill: 300, newKv: 400 });
+    b.message(1000);
+    a.janitor(60_000);
+    expect([a.peersAgeMs(60_000), a.of("e", 0)]).toMatchObject([0, { newCalls: 0, newPrefill: 0, newKv: 0 }]);
+  });
+
   it("makes an endpoint a shared one for some minutes", () => {
     const [a, b] = [new LoadView("a"), new LoadView("b")];
     b.open("e", 0, 10, 10, 0).close();

@@ -2,7 +2,7 @@
 //
 // Placed calls open handles (handle.ts); a janitor closes handles without a change for too long. Peers' loads come as messages (see
 // `carrier.ts`) and are added on top: what a policy sees is own plus peers'.
-import { janitorEveryMs, loadHandleMaxAgeMs, peerNewsMs, peerSilentMs, trafficMemoryMs } from "../limits.ts";
+import { janitorEveryMs, loadHandleMaxAgeMs, peerNewsMs, peerSilentMs, tickMs, trafficMemoryMs } from "../limits.ts";
 import type { LoadDelta, LoadMessage } from "../news.ts";
 import type { EndpointLoad } from "../types.ts";
 import { Activity, Echo } from "./echo.ts";
@@ -19,6 +19,9 @@ const leastPlacements = 0.05;
 interface Peer {
   sequence: number;
   heardAtMs: number;
+  /** When its latest message was made, and how long that was under way. */
+  toldAtMs: number;
+  delayMs: number;
   /** False after a lost message, until a total comes. */
   whole: boolean;
   loads: Map<string, LoadDelta>;
@@ -35,6 +38,8 @@ export class LoadView {
   private readonly handles = new Set<LoadHandle>();
   private readonly dirty: Entry[] = [];
   private readonly echo: Echo;
+  /** Own placements of which peers do not know yet, the oldest first. */
+  private readonly news: { load: SeenLoad; prefill: number; kv: number; at: number }[] = [];
   private readonly counts: Counts = {
     change: (entry, prefill, kv, inFlight, prefilling) => this.change(entry, prefill, kv, inFlight, prefilling),
     stand: (entry, handle, tokens, now) => this.stand(entry, handle, tokens, now),
@@ -60,6 +65,32 @@ export class LoadView {
 
   get peerCount(): number {
     return this.peers.size;
+  }
+
+  /**
+   * How old what is known of peers is, on average over them; 0 without peers. A gateway tells its changes at its next tick. So one that is
+   * silent for longer has placed nothing before that. Peers know of own placements after as long a time: those are new no more.
+   */
+  peersAgeMs(now: number): number {
+    let sum = 0;
+    for (const { toldAtMs, delayMs } of this.peers.values()) sum += Math.min(now - toldAtMs, delayMs + tickMs);
+    const ageMs = sum / Math.max(1, this.peers.size);
+    let known = 0;
+    while (known < this.news.length && this.news[known]!.at <= now - ageMs) {
+      const { load, prefill, kv } = this.news[known++]!;
+      load.newCalls--;
+      load.newPrefill -= prefill;
+      load.newKv -= kv;
+    }
+    this.news.splice(0, known);
+    return ageMs;
+  }
+
+  private place(load: SeenLoad, prefill: number, kv: number, at: number): void {
+    this.news.push({ load, prefill, kv, at });
+    load.newCalls++;
+    load.newPrefill += prefill;
+    load.newKv += kv;
   }
 
   /** Whether a peer has calls at the endpoint rank, or had in the last minutes. */
@@ -91,6 +122,7 @@ export class LoadView {
     const entry = this.entry(endpoint, rank);
     this.echo.placed();
     if (alike && this.peers.size > 0) this.echo.guess(entry.seen, prefillTokens, kvTokens, this.activities(), now);
+    if (this.peers.size > 0) this.place(entry.seen, prefillTokens, kvTokens, now);
     entry.untoldPlaced++;
     entry.untoldPlacedTokens += prefillTokens;
     const handle = new LoadHandle(this.counts, entry, prefillTokens, kvTokens, now);
@@ -183,6 +215,8 @@ export class LoadView {
     const peer: Peer = this.peers.get(message.gateway) ?? {
       sequence: -1,
       heardAtMs: now,
+      toldAtMs: now,
+      delayMs: 0,
       whole: false,
       loads: new Map(),
       activity: new Activity(),
@@ -190,6 +224,8 @@ export class LoadView {
     };
     this.peers.set(message.gateway, peer);
     peer.heardAtMs = now;
+    peer.toldAtMs = Math.min(message.atMs, now);
+    peer.delayMs = now - peer.toldAtMs;
     this.heardMs = now;
     let before: ReadonlyMap<string, LoadDelta> = peer.loads;
     if (message.kind === "total") {
@@ -239,6 +275,8 @@ export class LoadView {
     const sum = known ?? { endpoint, rank, prefillTokens: 0, kvTokens: 0, inFlight: 0, prefilling: 0 };
     for (const load of [sum, seen]) add(load, delta.prefillTokens, delta.kvTokens, delta.inFlight, delta.prefilling);
     peer.loads.set(key, sum);
+    seen.peersInFlight += delta.inFlight;
+    seen.peersPrefill += delta.prefillTokens;
     this.turn(entry, prefillingBefore + (delta.placed ?? 0) > sum.prefilling, this.heardMs);
   }
 
@@ -248,6 +286,8 @@ export class LoadView {
     for (const load of loads.values()) {
       const seen = this.entry(load.endpoint, load.rank).seen;
       add(seen, -load.prefillTokens, -load.kvTokens, -load.inFlight, -load.prefilling);
+      seen.peersInFlight -= load.inFlight;
+      seen.peersPrefill -= load.prefillTokens;
     }
     peer.loads = new Map();
     return loads;
@@ -261,7 +301,10 @@ export class LoadView {
       entry = { endpoint, rank, own, seen, line: [], untold, untoldPlaced: 0, untoldPlacedTokens: 0, dirty: false };
       for (const { loads } of this.peers.values()) {
         const load = loads.get(key);
-        if (load !== undefined) add(seen, load.prefillTokens, load.kvTokens, load.inFlight, load.prefilling);
+        if (load === undefined) continue;
+        add(seen, load.prefillTokens, load.kvTokens, load.inFlight, load.prefilling);
+        seen.peersInFlight += load.inFlight;
+        seen.peersPrefill += load.prefillTokens;
       }
       this.entries.set(key, entry);
     }

@@ -1,6 +1,6 @@
 // Lowest cost, runner-up, ties drawn uniformly: what every scoring policy ends with.
 import { below } from "../rng.ts";
-import type { Choice, Rng } from "../types.ts";
+import type { Choice, PlacementView, Rng } from "../types.ts";
 
 /**
  * Chooses among `costs[0..count)`; NaN marks what is excluded (at least one must not be). Costs within `slack` of the lowest
@@ -37,6 +37,11 @@ export function second(costs: ArrayLike<number>, count: number, taken: number): 
     if (found < 0 || costs[i]! < costs[found]! || (Number.isNaN(costs[found]!) && !Number.isNaN(costs[i]!))) found = i;
   }
   return found;
+}
+
+/** Whether load alone decided: the runner-up has as much of the prompt. Peers that see the same loads then choose alike. */
+export function byLoad({ matchedTokens }: PlacementView, { index, runnerUp }: Choice): boolean {
+  return runnerUp >= 0 && matchedTokens[index]! <= matchedTokens[runnerUp]!;
 }
 
 /** Scratch for costs, grown when needed and kept: a decision among 1,000 endpoints allocates nothing here. */

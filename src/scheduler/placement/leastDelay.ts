@@ -20,12 +20,16 @@
 // as if later calls could always go elsewhere; and a fixed weight for delays of streams, which is too high where places
 // are free (time to first token) and too low where KV is full (hits). Measured in docs/simulator.md.
 //
+// Several gateways that see the same costs would all take the same endpoint. What peers have placed without word of it is therefore counted
+// first (`unseen.ts`).
+//
 // What it must know of the traffic it learns from the calls that it places, and from what other gateways tell of theirs (`traffic.ts`).
 import { fullShare, slackLeastMs, slackShare } from "../limits.ts";
 import type { EndpointState, PlacementView, Policy } from "../types.ts";
-import { Costs, lowest } from "./choose.ts";
+import { byLoad, Costs, lowest } from "./choose.ts";
 import { expectedTtftMs, placeWanted, prefillAhead, workTokens } from "./estimate.ts";
 import { Traffic } from "./traffic.ts";
+import { afterUnseen, unseenCalls } from "./unseen.ts";
 
 /** Parts of a candidate's cost, in milliseconds. */
 interface Parts {
@@ -47,10 +51,12 @@ export function leastDelay(): Policy {
   const traffic = new Traffic();
   const parts: Parts = { ownMs: 0, laterMs: 0, streamsMs: 0, evictedMs: 0 };
 
-  /** Fills `parts` for candidate `i` and returns their sum. `again`: times that an evicted token is computed again. */
-  function costOf(view: PlacementView, i: number, again: number): number {
+  /**
+   * Fills `parts` for candidate `i` and returns their sum. `again`: times that an evicted token is computed again. `endpoint`: the candidate,
+   * or what it becomes with more load.
+   */
+  function costOf(view: PlacementView, i: number, again: number, endpoint = view.endpoints[i]!): number {
     const { call } = view;
-    const endpoint = view.endpoints[i]!;
     const { spec, load } = endpoint;
     const msPerToken = 1000 / spec.speed.prefillTokensPerSecond;
     const uncached = Math.max(1, call.promptTokens - view.matchedTokens[i]!);
@@ -91,10 +97,17 @@ export function leastDelay(): Policy {
       for (let i = 0; i < view.count; i++)
         if (view.matched[i * 4 + 3]! > 0 && costs[i]! >= bestInPlace - 2 * slack)
           costs[i] = Math.max(costs[i]!, bestInPlace + beyondSlack * slack);
-      const choice = lowest(costs, view.count, slack, rng, "least_delay");
+      let choice = lowest(costs, view.count, slack, rng, "least_delay");
+      const alone = byLoad(view, choice);
+      const unseen = alone ? unseenCalls(view, traffic.peers()) : undefined;
+      if (unseen !== undefined) {
+        choice = afterUnseen(view, costs, choice, unseen, slack, rng, (i, endpoint) =>
+          costOf(view, i, again, endpoint),
+        );
+      }
       costOf(view, choice.index, again);
       choice.terms = { ...parts };
-      traffic.placed(view, choice.index);
+      traffic.placed(view, choice.index, alone);
       return choice;
     },
   };

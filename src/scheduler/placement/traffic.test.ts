@@ -67,7 +67,7 @@ it("counts what peers place to the last call and token, however little of it thi
     };
     traffic.arrived(view);
     const perMs = traffic.laterPerMs(endpoint);
-    if (places) traffic.placed(view, 0);
+    if (places) traffic.placed(view, 0, true);
     return { perMs, tokens: call.promptTokens };
   };
   let [calls, tokens, seen] = [0, 0, { few: 0, all: 0 }];

@@ -14,6 +14,13 @@ import { workTokens } from "./estimate.ts";
 /** At this scale the sums are divided by it, before it leaves the range of numbers. */
 const largestScale = 1e100;
 
+/** What peers place: calls a millisecond, prefill of a call, and the share of calls that load alone places. */
+export interface PeersTraffic {
+  callsPerMs: number;
+  tokensPerCall: number;
+  byLoad: number;
+}
+
 export class Traffic {
   private lastMs = Number.NaN;
   private spanMs = 0;
@@ -25,6 +32,8 @@ export class Traffic {
   private peersTokens = new Float64Array(16);
   private promptTokens = 0;
   private cachedTokens = 0;
+  /** Of all endpoints: what peers have placed, and own placements with those that load alone decided. Kept like those by endpoint. */
+  private readonly sums = { peersCalls: 0, peersTokens: 0, placed: 0, byLoad: 0 };
 
   /** A call has come. What of it is cached is the best that any candidate has. */
   arrived(view: PlacementView): void {
@@ -40,14 +49,26 @@ export class Traffic {
     if (this.scale > largestScale) this.rescale();
   }
 
-  /** The call has been placed: its prefill is work of that endpoint. */
-  placed(view: PlacementView, index: number): void {
+  /** The call has been placed: its prefill is work of that endpoint. `byLoad`: load alone decided. */
+  placed(view: PlacementView, index: number, byLoad: boolean): void {
+    this.sums.placed += this.scale;
+    if (byLoad) this.sums.byLoad += this.scale;
     const cached = view.matchedTokens[index]!;
     const endpoint = view.endpoints[index]!;
     const { spec, slot } = endpoint;
     const work = workTokens(spec, Math.max(1, view.call.promptTokens - cached), cached);
     if (slot >= this.calls.length) this.grow(slot);
     this.add(endpoint, 1, work);
+  }
+
+  /** What peers place, with the share of own placements that load alone decided: peers have the same traffic. */
+  peers(): PeersTraffic {
+    const { peersCalls, peersTokens, placed, byLoad } = this.sums;
+    return {
+      callsPerMs: peersCalls / (this.scale * Math.max(trafficLeastMs, this.spanMs)),
+      tokensPerCall: peersCalls === 0 ? 0 : peersTokens / peersCalls,
+      byLoad: placed === 0 ? 0 : byLoad / placed,
+    };
   }
 
   /**
@@ -78,7 +99,10 @@ export class Traffic {
     this.peersPlaced[slot] = peersPlaced;
     this.peersTokens[slot] = peersPlacedTokens;
     // Below what it was: another endpoint stands in this slot now.
-    if (calls > 0 && tokens >= 0) this.add(endpoint, calls, tokens);
+    if (calls <= 0 || tokens < 0) return;
+    this.add(endpoint, calls, tokens);
+    this.sums.peersCalls += this.scale * calls;
+    this.sums.peersTokens += this.scale * tokens;
   }
 
   private add({ slot, spec }: EndpointState, calls: number, tokens: number): void {
@@ -101,6 +125,7 @@ export class Traffic {
   private rescale(): void {
     for (const sums of [this.calls, this.workMs])
       for (let slot = 0; slot < sums.length; slot++) sums[slot]! /= this.scale;
+    for (const sum of ["peersCalls", "peersTokens", "placed", "byLoad"] as const) this.sums[sum] /= this.scale;
     this.scale = 1;
   }
 }

@@ -2,16 +2,24 @@
 import type { Call, EndpointState, PlacementView } from "../types.ts";
 import type { CacheColumns, CacheView } from "./caches.ts";
 
+/** What is known of other gateways. */
+interface Peers {
+  peersAgeMs(now: number): number;
+}
+
 export class ViewBuilder {
   private readonly caches: CacheView;
+  private readonly peers: Peers | undefined;
   private readonly candidates: EndpointState[] = [];
   private readonly view: CacheColumns;
 
-  constructor(caches: CacheView) {
+  constructor(caches: CacheView, peers?: Peers) {
     this.caches = caches;
+    this.peers = peers;
     this.view = {
       call: undefined as unknown as Call,
       now: 0,
+      peersAgeMs: 0,
       count: 0,
       endpoints: this.candidates,
       matched: new Float64Array(64),
@@ -44,6 +52,7 @@ export class ViewBuilder {
     }
     view.call = call;
     view.now = now;
+    view.peersAgeMs = this.peers?.peersAgeMs(now) ?? 0;
     view.count = count;
     view.matched.fill(0, 0, count * 4);
     view.matchedTokens.fill(0, 0, count);
