@@ -203,8 +203,9 @@ class StartProgress implements StartReport {
     if (what === "model") this.#download = undefined;
   }
 
+  /** A download that has ended leaves the line to what is still starting. */
   download(progress: Progress): void {
-    this.#download = progress;
+    this.#download = progress.doneBytes === progress.totalBytes ? undefined : progress;
   }
 
   note(line: string): void {
