@@ -3,6 +3,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { atEndOfTurn, each, iterated, later, nextOf, type Paced, type Taken } from "./arrivals.ts";
+import { runs } from "../../test/setup/runs.ts";
 
 type Came = "value" | "turn" | "promise" | "promise of nothing yet" | "wake for nothing";
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
@@ -90,7 +91,7 @@ test("every value is given in order, and the end is told, however they come and 
       const [first] = valuesIn(all);
       expect(await nextOf(source)).toEqual(first === undefined ? undefined : { step: first });
     }),
-    { numRuns: 200 },
+    { numRuns: runs(200) },
   );
 });
 
@@ -103,7 +104,7 @@ test("a failure of the source is told after all values, and the source is not le
       expect(seen).toEqual(valuesIn(all));
       expect(source.left).toBe(0);
     }),
-    { numRuns: 50 },
+    { numRuns: runs(50) },
   );
 });
 

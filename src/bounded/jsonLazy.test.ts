@@ -5,6 +5,7 @@ import { expect, test } from "vitest";
 import { JsonMeter } from "./json.ts";
 import { copied, hasOutline, isSameMember, outlineOf, parseLazily, picked } from "./jsonLazy.ts";
 import { Pieces } from "./pieces.ts";
+import { runs } from "../../test/setup/runs.ts";
 
 const bounds = { depth: 1_000, values: Infinity, numbers: Infinity };
 
@@ -72,7 +73,7 @@ test("is the same object, wherever its bytes are cut", () => {
       expect(JSON.stringify(object)).toBe(JSON.stringify(expected));
       expect({ ...object }).toEqual(expected);
     }),
-    { numRuns: 2_000 },
+    { numRuns: runs(2_000) },
   );
   expect(taken).toBeGreaterThan(300);
 });
@@ -94,7 +95,7 @@ test("bytes that are changed, missing or too many: what JSON.parse refuses is re
       // It is refused at once, and not when the list is read.
       expect(made === "refused" || expected === "refused" ? made : outcome(() => ({ ...object }))).toEqual(expected);
     }),
-    { numRuns: 4_000 },
+    { numRuns: runs(4_000) },
   );
   expect(taken).toBeGreaterThan(500);
 });

@@ -4,6 +4,7 @@ import { describe, expect, test, vi } from "vitest";
 import { JsonMeter } from "./json.ts";
 import { parseParts, parsePartsInTurns } from "./jsonParts.ts";
 import { Pieces } from "./pieces.ts";
+import { runs } from "../../test/setup/runs.ts";
 
 const parsed = JSON.parse;
 const bounds = { depth: Infinity, values: Infinity, numbers: Infinity };
@@ -39,7 +40,7 @@ test("is the same value, wherever it is cut", () => {
         expect(inParts(text, part, piece)).toEqual(JSON.parse(text));
       }
     }),
-    { numRuns: 150 },
+    { numRuns: runs(150) },
   );
 });
 
@@ -59,7 +60,7 @@ test("refuses what JSON.parse refuses, and takes what it takes: bytes that are c
         expect(outcome(() => inParts(changed, part))).toEqual(outcome(() => JSON.parse(changed)));
       },
     ),
-    { numRuns: 250 },
+    { numRuns: runs(250) },
   );
 });
 

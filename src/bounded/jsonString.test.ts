@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import wabt from "wabt";
 import { compiled, escaped, look, placeBits, stringEnd, windowBytes, wrong } from "./jsonString.ts";
+import { runs } from "../../test/setup/runs.ts";
 
 test("what is run is what jsonString.wat says", async () => {
   const { parseWat } = await wabt();
@@ -69,7 +70,7 @@ test("it ends where a reader byte by byte ends it, and is valid where JSON.parse
       expect((found & escaped) !== 0).toBe(isEscaped);
       if (end < bytes.length) expect((found & wrong) === 0).toBe(isString(bytes.subarray(before, end + 1)));
     }),
-    { numRuns: 5_000 },
+    { numRuns: runs(5_000) },
   );
 });
 

@@ -3,6 +3,7 @@ import { isUtf8 as isUtf8Whole } from "node:buffer";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { isUtf8, Pieces, slicesOf, textOf } from "./pieces.ts";
+import { runs } from "../../test/setup/runs.ts";
 
 const bytes = fc
   .array(
@@ -43,7 +44,7 @@ test("length, ranges, text, and whether they are UTF-8", () => {
       expect(textOf(pieces)).toBe(whole.toString("utf8"));
       expect(isUtf8(pieces)).toBe(isUtf8Whole(whole));
     }),
-    { numRuns: 5_000 },
+    { numRuns: runs(5_000) },
   );
 });
 

@@ -4,6 +4,7 @@ import { expect, test } from "vitest";
 import { billable } from "./claims.ts";
 import { priceOf, worstCase } from "./pricing.ts";
 import { anyCard } from "./testing.ts";
+import { runs } from "../../test/setup/runs.ts";
 
 const anyNumber = fc.oneof(
   fc.double({ noNaN: false }),
@@ -48,7 +49,7 @@ test("what is billed is at most what was held, and the price of its tokens", () 
       for (const count of [counts, billed, claims, asked].flatMap((of) => Object.values(of) as number[]))
         expect(Number.isSafeInteger(count) && count >= 0).toBe(true);
     }),
-    { numRuns: 600 },
+    { numRuns: runs(600) },
   );
 });
 

@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { batchCard, discounted, priceLines, priceOf, worstCase } from "./pricing.ts";
 import { anyCard } from "./testing.ts";
 import type { PriceTable, RateCard, TokenCounts, TokenPrices } from "./types.ts";
+import { runs } from "../../test/setup/runs.ts";
 
 /** USD per million tokens, as providers write them, exact to a thousandth of a millionth. */
 const usd = (perMillion: number): bigint => BigInt(Math.round(perMillion * 1_000_000)) * 1_000n;
@@ -262,7 +263,7 @@ describe("for every card", () => {
         const batch = batchCard(of);
         if (batch) expect(priceOf(use, batch) <= worstCase(bound, batch)).toBe(true);
       }),
-      { numRuns: 1_500 },
+      { numRuns: runs(1_500) },
     );
   });
 
@@ -274,7 +275,7 @@ describe("for every card", () => {
         const larger = { promptTokens: promptTokens + prompt, maxOutputTokens: maxOutputTokens + output, units };
         expect(worstCase(larger, of) >= worstCase(bound, of)).toBe(true);
       }),
-      { numRuns: 600 },
+      { numRuns: runs(600) },
     );
   });
 

@@ -6,6 +6,7 @@ import { promisify } from "node:util";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readModelShape } from "./gguf.ts";
+import { runs } from "../../test/setup/runs.ts";
 
 let folder: string;
 beforeAll(() => {
@@ -151,7 +152,7 @@ describe("a hostile header", () => {
         const shape = await readModelShape(path);
         if (shape) expect(Object.values(shape).every(Number.isFinite)).toBe(true);
       }),
-      { numRuns: 500, seed: 3 },
+      { numRuns: runs(500), seed: 3 },
     );
   });
 });

@@ -7,8 +7,8 @@ import { expect, test } from "vitest";
 import { readForm } from "../../src/api/http/form.ts";
 import { LineshaftError } from "../../src/errors/index.ts";
 import { mutated } from "./mutate.ts";
+import { runs } from "../setup/runs.ts";
 
-const runs = Number(process.env["LINESHAFT_FUZZ_RUNS"] ?? 300);
 const type = "multipart/form-data; boundary=b";
 const field = (name: string, value: string) =>
   `--b\r\ncontent-disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`;
@@ -74,7 +74,7 @@ test("random changes of a form, cut anywhere, end in one form or in a refusal", 
       const pieces = await read(cut(input, at).filter(({ length }) => length > 0));
       expect(pieces).toEqual(whole);
     }),
-    { numRuns: runs, seed: 7 },
+    { numRuns: runs(300), seed: 7 },
   );
 });
 
@@ -90,6 +90,6 @@ test("any bytes, and any type that says it is a form, end in a form or in a refu
         await read(cut(seeds[0]!, at), `multipart/form-data${after}`);
       },
     ),
-    { numRuns: runs, seed: 8 },
+    { numRuns: runs(300), seed: 8 },
   );
 });

@@ -7,8 +7,7 @@ import { describe, expect, test, vi } from "vitest";
 import { SseScanner } from "../../src/engines/wire/sse.ts";
 import { mutated } from "./mutate.ts";
 import { targets } from "./targets.ts";
-
-const runs = Number(process.env["LINESHAFT_FUZZ_RUNS"] ?? 100);
+import { runs } from "../setup/runs.ts";
 
 /** Inputs that were finds once, by target. */
 function corpusOf(name: string): [string, Buffer][] {
@@ -38,18 +37,18 @@ describe.each(targets())("$name", (target) => {
           target.run(mutated(target.seeds[one]!, target.seeds[two]!, random));
         },
       ),
-      { numRuns: runs, seed: 7 },
+      { numRuns: runs(100), seed: 7 },
     );
   });
 
   test("any bytes do", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 400 }), (bytes) => target.run(Buffer.from(bytes))),
-      { numRuns: runs, seed: 8 },
+      { numRuns: runs(100), seed: 8 },
     );
     fc.assert(
       fc.property(fc.json({ maxDepth: 6 }), (text) => target.run(Buffer.from(text))),
-      { numRuns: runs, seed: 9 },
+      { numRuns: runs(100), seed: 9 },
     );
   });
 });

@@ -7,6 +7,7 @@ import { testGateway, type TestGateway } from "../../src/api/testing.ts";
 import { Secrets } from "../../src/governance/index.ts";
 import { createAgents } from "../../src/agents/index.ts";
 import { agentRoutes } from "../../src/api/index.ts";
+import { runs } from "../setup/runs.ts";
 
 let at: TestGateway;
 beforeAll(async () => {
@@ -192,7 +193,7 @@ test("every route of the document answers hostile values with less than 500", as
       values: fc.tuple(...parameters.map(({ in: where }) => (where === "path" ? texts : fc.option(texts)))),
       body: body ? valueOf(body) : fc.constant(undefined),
     });
-    for (const made of fc.sample(requests, { numRuns: 30, seed: 7 })) {
+    for (const made of fc.sample(requests, { numRuns: runs(30), seed: 7 })) {
       const filled = parameters.reduce(
         (address, { name, in: where }, place) =>
           where === "path" ? address.replace(`{${name}}`, encoded(made.values[place]!) || "x") : address,

@@ -3,6 +3,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { rows, testGateway } from "../../src/api/testing.ts";
+import { runs } from "../setup/runs.ts";
 
 const long = "word ".repeat(5_000);
 const escaped = (name: string) =>
@@ -66,7 +67,7 @@ test("whatever is written twice, escaped or inherited: one limit, one model, eac
       expect(prompt >= BigInt(Math.min(bytes, 2) * 3 * answers)).toBe(true);
       expect(prompt <= BigInt((text.length + 544 + 32) * 3 * answers)).toBe(true);
     }),
-    { numRuns: 60, seed: 4070 },
+    { numRuns: runs(60), seed: 4070 },
   );
   expect(checked).toBeGreaterThan(5);
 });

@@ -7,6 +7,7 @@ import { afterEach, expect, test, vi } from "vitest";
 import { JsonBoundError, JsonMeter, Memory } from "../../bounded/index.ts";
 import { limits } from "../limits.ts";
 import { BodyBudget, readBody } from "./bodies.ts";
+import { runs } from "../../../test/setup/runs.ts";
 
 const generous = { depth: 1_000, values: 1e9, numbers: 1e9 };
 
@@ -52,7 +53,7 @@ test("what is counted is what parsing finds, wherever the bytes are cut", () => 
           JsonBoundError,
         );
     }),
-    { numRuns: 300 },
+    { numRuns: runs(300) },
   );
 });
 

@@ -5,6 +5,7 @@ import { connect, type AddressInfo } from "node:net";
 import fc from "fast-check";
 import { afterEach, expect, test } from "vitest";
 import { EventWriter } from "./eventWriter.ts";
+import { runs } from "../../../test/setup/runs.ts";
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 let server: Server | undefined;
@@ -72,7 +73,7 @@ test("every text is read, whatever it holds and however it comes", async () => {
       events = generated;
       expect(await textOf(port)).toBe(events.map(([text]) => text).join(""));
     }),
-    { numRuns: 100 },
+    { numRuns: runs(100) },
   );
 });
 

@@ -5,6 +5,7 @@ import { later, type Taken } from "../../bounded/index.ts";
 import type { ByteStream } from "../../egress/index.ts";
 import { limits } from "../limits.ts";
 import { ArrivingEvents } from "./events.ts";
+import { runs } from "../../../test/setup/runs.ts";
 
 /** A body that comes in these groups of pieces, one group each time it is asked after having had nothing. */
 function bodyOf(groups: readonly Uint8Array[][]): ByteStream & { aborted: number } {
@@ -82,7 +83,7 @@ test("wherever the bytes are cut and whenever they come, the events are the same
         expect((await readAll(groups, false)).events).toEqual(whole.filter(({ isComment }) => !isComment));
       },
     ),
-    { numRuns: 200 },
+    { numRuns: runs(200) },
   );
 });
 

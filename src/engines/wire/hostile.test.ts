@@ -7,6 +7,7 @@ import { geminiEmbeddingsReader } from "./gemini/embed.ts";
 import { geminiReader } from "./gemini/read.ts";
 import { responsesReader } from "./responses/read.ts";
 import type { WireReader } from "./types.ts";
+import { runs } from "../../../test/setup/runs.ts";
 
 type Json = Record<string, unknown>;
 
@@ -104,7 +105,7 @@ describe.each(readers)("answers of %s", (_, reader, names, texts) => {
           });
         }
       }),
-      { numRuns: 300 },
+      { numRuns: runs(300) },
     );
   });
 

@@ -3,6 +3,7 @@ import { expect, test, vi } from "vitest";
 import { anyText } from "../../../test/fuzz/text.ts";
 import { encodeBody, membersOf } from "./splice.ts";
 import { promptLength } from "./chat/usage.ts";
+import { runs } from "../../../test/setup/runs.ts";
 
 const long = 'He said "no\\yes", {[,]} and so on.\n'.repeat(800);
 const decode = (encoded: string) => JSON.parse(encoded) as unknown;
@@ -26,7 +27,7 @@ test("members are found whatever lies inside them", () => {
       ]);
       expect(Object.fromEntries(found)).toEqual(plain);
     }),
-    { numRuns: 200, seed: 4070 },
+    { numRuns: runs(200), seed: 4070 },
   );
 });
 
@@ -134,6 +135,6 @@ test("whatever a body is, it is sent as it was understood", () => {
       const body = { ...source.object, ...changes };
       expect(decode(joined(encodeBody(body, source)))).toEqual(decode(JSON.stringify(body)));
     }),
-    { numRuns: 200, seed: 4070 },
+    { numRuns: runs(200), seed: 4070 },
   );
 });

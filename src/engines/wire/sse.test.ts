@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { anyText } from "../../../test/fuzz/text.ts";
 import { SseScanner } from "./sse.ts";
+import { runs } from "../../../test/setup/runs.ts";
 
 type Event = [data: string, event: string | undefined, id: string | undefined];
 
@@ -65,7 +66,7 @@ test("any cut of the bytes gives the same events", () => {
       expect(scan(bytes, cuts)).toEqual(scan(bytes));
       expect(scan(bytes, Array.from(bytes.keys()))).toEqual(scan(bytes));
     }),
-    { numRuns: 300, seed: 4070 },
+    { numRuns: runs(300), seed: 4070 },
   );
 });
 
@@ -75,7 +76,7 @@ test("what is written as events is read back", () => {
       const stream = values.map((value) => `data: ${value}\n\n`).join("");
       expect(scan(text(stream), cuts).map(([data]) => data)).toEqual(values);
     }),
-    { numRuns: 200, seed: 4070 },
+    { numRuns: runs(200), seed: 4070 },
   );
 });
 

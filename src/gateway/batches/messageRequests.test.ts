@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { limits } from "../limits.ts";
 import { messageRequests, requestsIn } from "./messageRequests.ts";
+import { runs } from "../../../test/setup/runs.ts";
 
 const request = (id: string, params: unknown = { model: "m" }) => ({ custom_id: id, params });
 
@@ -17,7 +18,7 @@ test("the elements are those that JSON.parse finds, however the text is spaced",
         expect(found).toEqual(JSON.parse(JSON.stringify(requests)));
       },
     ),
-    { numRuns: 150 },
+    { numRuns: runs(150) },
   );
 });
 

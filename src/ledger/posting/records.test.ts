@@ -6,6 +6,7 @@ import type { Settlement } from "../types.ts";
 import { decodePosted, decodeRecord, holdOf, settlementOf } from "./decode.ts";
 import { encodeCall, encodeExtend, encodeHold, encodeSent, encodeSettle } from "./encode.ts";
 import { RecordError, type HoldRecord } from "./records.ts";
+import { runs } from "../../../test/setup/runs.ts";
 
 const nano = fc.bigInt({ min: 0n, max: 2n ** 63n - 1n });
 const count = fc.nat();
@@ -48,7 +49,7 @@ test("a hold comes back as it was, its rate card included", () => {
       expect(decodePosted(encodeHold(hold))).toEqual({ k: "hold", call: hold.held.call });
       expect(record.k === "hold" && holdOf(record)).toEqual(hold);
     }),
-    { numRuns: 200 },
+    { numRuns: runs(200) },
   );
 });
 
@@ -104,7 +105,7 @@ test("a settlement comes back as it was, and says all that its row needs", () =>
         expect(record.item.unanswered).toBe(unanswered || undefined);
       },
     ),
-    { numRuns: 200 },
+    { numRuns: runs(200) },
   );
 });
 

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type Demand, type Department, planQuota, type Pool } from "./quota.ts";
+import { runs } from "../../../test/setup/runs.ts";
 
 const pools: Pool[] = [
   { chip: "h100", chips: 8 },
@@ -144,7 +145,7 @@ describe("quota plan", () => {
         const again = planQuota(pools, [research, support], after);
         expect([again.start, again.stop]).toEqual([[], []]);
       }),
-      { numRuns: 300 },
+      { numRuns: runs(300) },
     );
   });
 });

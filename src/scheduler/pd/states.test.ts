@@ -5,6 +5,7 @@ import type { PdAction } from "../actions.ts";
 import type { PdEvent, PdState } from "../events.ts";
 import { PdCalls } from "./calls.ts";
 import { billed, type PdCall, reserve, step } from "./states.ts";
+import { runs } from "../../../test/setup/runs.ts";
 
 const done: PdEvent = { type: "prefill_done", cachedTokens: 400, computedTokens: 600, leaseUntilMs: 1000 };
 const accepted: PdEvent = { type: "decode_accepted" };
@@ -218,7 +219,7 @@ describe("a split call", () => {
         expect(told("abort prefill") || told("release") || told("recompute prefill_failed")).toBe(true);
         if (told("decode") && last.state === "aborted") expect(told("abort decode")).toBe(true);
       }),
-      { numRuns: 600 },
+      { numRuns: runs(600) },
     );
   });
 

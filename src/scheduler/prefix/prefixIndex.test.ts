@@ -7,6 +7,7 @@ import type { PromptBlocks } from "../types.ts";
 import { HashChain } from "./chain.ts";
 import { tokenSpace } from "./hash.ts";
 import { PrefixIndex } from "./prefixIndex.ts";
+import { runs } from "../../../test/setup/runs.ts";
 
 const size = 4;
 const space = tokenSpace("m", size);
@@ -93,7 +94,7 @@ describe("prefix index", () => {
           }
         }
       }),
-      { numRuns: 100 },
+      { numRuns: runs(100) },
     );
   });
 

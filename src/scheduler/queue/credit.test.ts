@@ -2,6 +2,7 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { CreditRing } from "./credit.ts";
+import { runs } from "../../../test/setup/runs.ts";
 
 const weights: Record<string, number> = { a: 1, b: 2, c: 0.5 };
 
@@ -35,6 +36,6 @@ it("serving one that is alone is the same as entering, being charged and leaving
         }
       }
     }),
-    { numRuns: 300 },
+    { numRuns: runs(300) },
   );
 });

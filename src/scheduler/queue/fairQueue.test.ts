@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
 import type { Call } from "../types.ts";
 import { FairQueue } from "./fairQueue.ts";
+import { runs } from "../../../test/setup/runs.ts";
 
 let ids = 0;
 function call(tenant: string, tokens: number, more: Partial<Call> = {}): Call {
@@ -55,7 +56,7 @@ describe("fair queue", () => {
         const { leads, largest } = gapOf(a, b, flood, locality, quantum, 0);
         for (const lead of leads) expect(Math.abs(lead)).toBeLessThanOrEqual(quantum + largest);
       }),
-      { numRuns: 100 },
+      { numRuns: runs(100) },
     );
   });
 
@@ -65,7 +66,7 @@ describe("fair queue", () => {
         const { leads, largest } = gapOf(a, b, flood, locality, quantum, joins);
         expect(Math.max(...leads) - Math.min(...leads)).toBeLessThanOrEqual(2 * (quantum + largest));
       }),
-      { numRuns: 100 },
+      { numRuns: runs(100) },
     );
   });
 
@@ -216,7 +217,7 @@ describe("fair queue", () => {
         while (inside.size > 0) inside.delete(queue.take(nothing, cost)!.call.id);
         expect(queue.size).toBe(0);
       }),
-      { numRuns: 100 },
+      { numRuns: runs(100) },
     );
   });
 

@@ -13,6 +13,7 @@ import { limits } from "../limits.ts";
 import { writeContainer } from "./container.ts";
 import { entriesOf, readBackup, type Facts, type Stream } from "./manifest.ts";
 import { packTar, type Entry } from "./tar.ts";
+import { runs } from "../../../test/setup/runs.ts";
 
 const label = { lineshaft: "0.1.0", created_at: "2026-11-27T12:00:00.000Z" };
 const timeS = 1_700_000_000;
@@ -96,7 +97,7 @@ test("streams of any bytes in pieces of any length come back as they went in", a
       expect(sums(read)).toEqual(sums(whole.filter(([, bytes]) => bytes.length > 0)));
       rmSync(file);
     }),
-    { numRuns: 10, seed: 7 },
+    { numRuns: runs(10), seed: 7 },
   );
 });
 

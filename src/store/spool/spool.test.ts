@@ -13,6 +13,7 @@ import { newSpoolId, SpoolWriter } from "./writer.ts";
 import { limits } from "./limits.ts";
 import { failingDisk, overwrite, readWhole, temporaryFolder } from "./testing.ts";
 import type { Disk } from "./types.ts";
+import { runs } from "../../../test/setup/runs.ts";
 
 const bytesOf = (text: string) => Buffer.from(text);
 
@@ -83,7 +84,7 @@ test("any payloads in any groups come back as they were", async () => {
       const read = await textsOf(writer.folder);
       expect(read).toEqual(groups.flat().map((payload) => Buffer.from(payload).toString()));
     }),
-    { numRuns: 40 },
+    { numRuns: runs(40) },
   );
 });
 

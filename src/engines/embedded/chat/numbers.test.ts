@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { numberGrammar, type NumberBounds } from "./numbers.ts";
 import { CannotExpress } from "./errors.ts";
 import { derive, matches, readGrammar, seeded } from "./testing/gbnf.ts";
+import { runs } from "../../../../test/setup/runs.ts";
 
 const within = (value: number, bounds: NumberBounds): boolean =>
   value >= (bounds.min ?? -Infinity) &&
@@ -57,7 +58,7 @@ describe("number grammars", () => {
           expect(matches(grammar, String(value)), String(value)).toBe(within(value, given));
         }
       }),
-      { numRuns: 400, seed: 4 },
+      { numRuns: runs(400), seed: 4 },
     );
   });
 

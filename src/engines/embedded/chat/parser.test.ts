@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { callText, formTags } from "./hermes.ts";
 import { spacedJson } from "./json.ts";
 import { createAnswerParser, type AnswerEvent } from "./parser.ts";
+import { runs } from "../../../../test/setup/runs.ts";
 
 interface Answer {
   content: string;
@@ -161,7 +162,7 @@ describe("the answer parser", () => {
           calls: list.map(({ name, args }) => call(name, spacedJson(args))),
         });
       }),
-      { numRuns: 200, seed: 2 },
+      { numRuns: runs(200), seed: 2 },
     );
   });
 
@@ -193,7 +194,7 @@ describe("the answer parser", () => {
           for (const own of answer.calls) expect(whole).toContain(own.name + own.arguments);
         }
       }),
-      { numRuns: 100, seed: 4 },
+      { numRuns: runs(100), seed: 4 },
     );
   });
 
@@ -205,7 +206,7 @@ describe("the answer parser", () => {
         fc.pre(!endMarkers.some((tag) => written.includes(tag)));
         expect(read(inPieces(written, length))).toEqual({ content: written, calls: [] });
       }),
-      { numRuns: 300, seed: 3 },
+      { numRuns: runs(300), seed: 3 },
     );
   });
 });

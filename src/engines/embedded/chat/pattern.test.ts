@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { accepts, anyString, both, lengthAutomaton, statesOf, without, wordsAutomaton } from "./automaton.ts";
 import { formatPatterns } from "./formats.ts";
 import { patternAutomaton } from "./pattern.ts";
+import { runs } from "../../../../test/setup/runs.ts";
 
 const patterns = [
   "",
@@ -48,7 +49,7 @@ describe("patterns", () => {
       fc.property(fc.oneof(near, fc.string({ unit: "binary-ascii" })), (text) => {
         expect(accepts(automaton, text)).toBe(real.test(text));
       }),
-      { numRuns: 300, seed: 5 },
+      { numRuns: runs(300), seed: 5 },
     );
   });
 

@@ -6,6 +6,7 @@ import { describe, expect, it } from "vitest";
 import { compileSchema } from "./schema.ts";
 import { oracleOf } from "./testing/oracle.ts";
 import { derive, matches, readGrammar, seeded } from "./testing/gbnf.ts";
+import { runs } from "../../../../test/setup/runs.ts";
 
 const small = fc.integer({ min: 0, max: 4 });
 const names = fc.constantFrom("a", "b", "c", 'd"');
@@ -99,8 +100,6 @@ const { schema } = fc.letrec<{ schema: unknown }>((tie) => ({
   ),
 }));
 
-const runs = Number(process.env["LINESHAFT_FUZZ_RUNS"] ?? 100);
-
 describe("any schema", () => {
   it("is refused by name, or all that its grammar writes is valid", () => {
     let compiledCount = 0;
@@ -132,9 +131,9 @@ describe("any schema", () => {
           if (text.length < 400) expect(matches(grammar, text), text).toBe(true);
         }
       }),
-      { numRuns: runs, seed: 6 },
+      { numRuns: runs(100), seed: 6 },
     );
     // A search in which most schemas are refused would find nothing.
-    expect(compiledCount).toBeGreaterThan(runs / 3);
+    expect(compiledCount).toBeGreaterThan(runs(100) / 3);
   });
 });

@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import type { ChatMessage, ChatTool } from "./messages.ts";
 import { createTemplate, type ChatTemplate } from "./template.ts";
 import { alternating, hermes, smollm } from "./testing/templates.ts";
+import { runs } from "../../../../test/setup/runs.ts";
 
 const chatml = { bosToken: "<|im_start|>", eosToken: "<|im_end|>" };
 const tool: ChatTool = {
@@ -247,7 +248,7 @@ describe("a longer conversation only appends", () => {
       fc.property(fc.array(message, { minLength: 1, maxLength: 6 }), fc.boolean(), (messages, withTool) =>
         isPrefix(template, messages, withTool ? [tool] : []),
       ),
-      { numRuns: 150, seed: 1 },
+      { numRuns: runs(150), seed: 1 },
     );
   });
 });

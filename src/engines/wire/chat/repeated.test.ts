@@ -6,6 +6,7 @@ import { chunkOf } from "./deltas.ts";
 import type { ProgressField } from "../progress.ts";
 import { parseChunk } from "../read.ts";
 import { RepeatedChunks } from "./repeated.ts";
+import { runs } from "../../../../test/setup/runs.ts";
 
 type Json = Record<string, unknown>;
 const shapes: CompletionShape[] = ["chat", "completions"];
@@ -269,7 +270,7 @@ test.each([undefined, "usage"] as const)(
           unparsed += readAll(shape, decoded, taken);
         },
       ),
-      { numRuns: 2_000 },
+      { numRuns: runs(2_000) },
     );
     expect(unparsed).toBeGreaterThan(100);
   },

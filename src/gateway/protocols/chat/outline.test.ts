@@ -6,6 +6,7 @@ import type { RegisteredEndpoint } from "../../../engines/index.ts";
 import { encodeBody } from "../../../engines/wire/splice.ts";
 import { decodeAs } from "../testing.ts";
 import { chat } from "./index.ts";
+import { runs } from "../../../../test/setup/runs.ts";
 
 const endpoint = {
   name: "e",
@@ -86,7 +87,7 @@ test("what is sent, read and refused is the same with and without an outline", (
       else sent++;
       expect(lazily).toEqual(passed(bytes, false));
     }),
-    { numRuns: 2_000 },
+    { numRuns: runs(2_000) },
   );
   expect(Math.min(sent, refused)).toBeGreaterThan(50);
 });

@@ -6,6 +6,7 @@ import { decodeBody } from "../openai/bodies.ts";
 import { chat } from "./index.ts";
 import { chatBody } from "./schema.ts";
 import { areUsualFields, areUsualMessages } from "./usual.ts";
+import { runs } from "../../../../test/setup/runs.ts";
 
 const odd = fc.constantFrom<unknown>(
   null,
@@ -103,7 +104,7 @@ test("every body has the schema's verdict", () => {
       if (bySchema === undefined) expect(byBoth).toBeUndefined();
       else expect(byBoth).toEqual(bySchema);
     }),
-    { numRuns: 1_500 },
+    { numRuns: runs(1_500) },
   );
   expect(usual).toBeGreaterThan(100);
 });

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { anyText } from "../../../../test/fuzz/text.ts";
 import { promptTokensBound } from "./bounds.ts";
+import { runs } from "../../../../test/setup/runs.ts";
 
 const chat = (content: unknown, more: object = {}) => ({ model: "m", messages: [{ role: "user", content }], ...more });
 
@@ -16,7 +17,7 @@ test("the bound of a prompt covers every byte of it, whatever it is written in",
         .reduce((sum, one) => sum + Buffer.byteLength(typeof one === "string" ? one : one.text), 0);
       expect(promptTokensBound("chat", body)).toBeGreaterThanOrEqual(bytes + 32 * contents.length);
     }),
-    { numRuns: 200, seed: 4070 },
+    { numRuns: runs(200), seed: 4070 },
   );
 });
 
