@@ -6,6 +6,7 @@ import { budgetWorkload } from "./budgetWorkload.ts";
 import { budgetRules } from "./budgetRules.ts";
 import { type GeneratedKind, generatedSessions } from "./generatedSessions.ts";
 import { runBudget } from "./kvBudget.ts";
+import "../../../test/setup/costly.ts";
 
 const { untold, told, late, clairvoyant } = budgetRules;
 const rules = [...untold, ...told, ...late, clairvoyant];

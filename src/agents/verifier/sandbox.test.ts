@@ -1,5 +1,6 @@
 import { afterAll, expect, test } from "vitest";
 import { Sandbox, SandboxBusyError, VerifierError } from "./sandbox.ts";
+import "../../../test/setup/costly.ts";
 
 const sandbox = new Sandbox();
 afterAll(() => sandbox.close());

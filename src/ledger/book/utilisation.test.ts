@@ -5,6 +5,7 @@ import { LeaseModel } from "../leases/model.ts";
 import { Book } from "./book.ts";
 import { simulatedLimits, sum } from "./simulation.ts";
 import type { ShareName } from "./types.ts";
+import "../../../test/setup/costly.ts";
 
 interface Agent {
   attempt: string;

@@ -14,6 +14,7 @@ import { writeContainer } from "./container.ts";
 import { entriesOf, readBackup, type Facts, type Stream } from "./manifest.ts";
 import { packTar, type Entry } from "./tar.ts";
 import { runs } from "../../../test/setup/runs.ts";
+import "../../../test/setup/costly.ts";
 
 const label = { lineshaft: "0.1.0", created_at: "2026-11-27T12:00:00.000Z" };
 const timeS = 1_700_000_000;

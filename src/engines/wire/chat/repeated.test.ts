@@ -272,7 +272,8 @@ test.each([undefined, "usage"] as const)(
       ),
       { numRuns: runs(2_000) },
     );
-    expect(unparsed).toBeGreaterThan(100);
+    // A search in which hardly any chunk is read without being parsed would find nothing. How many are is up to chance.
+    expect(unparsed).toBeGreaterThan(runs(2_000) / 100);
   },
 );
 
