@@ -4,71 +4,24 @@ import type { Scope } from "../types.ts";
 import { EpochFencedError } from "./leases.ts";
 import { scopeOf } from "./rows.ts";
 import type { BudgetFacts, Ask, GivenBack } from "../book/types.ts";
+import {
+  compare,
+  endOf,
+  larger,
+  leftOf,
+  periodName,
+  smaller,
+  startOf,
+  type Lease,
+  type LostItem,
+  type ModelBudget,
+  type ModelFigures,
+  type ModelSettlement,
+  type PeriodKind,
+  type Sums,
+} from "./modelRows.ts";
 import type { BudgetChange, BudgetsFound, LeaseAnswer } from "./types.ts";
 
-type PeriodKind = "total" | "month" | "day";
-
-interface Sums {
-  spent: bigint;
-  leased: bigint;
-  lost: bigint;
-}
-
-interface ModelBudget extends Sums {
-  id: string;
-  scope: string;
-  currency: string;
-  limit: bigint;
-  period: PeriodKind;
-  startMs: number;
-  change: number;
-  pending: boolean;
-  /** Sums of periods that are over, by their start. */
-  past: Map<number, Sums>;
-}
-
-interface Lease {
-  epoch: number;
-  budget: string;
-  startMs: number;
-  out: bigint;
-  recall: bigint;
-  recalledMs: number;
-  stuckYoungestMs: number | undefined;
-  stuckAtMs: number;
-  /** When it last answered a recall with nothing, and has neither given back nor been granted money since. */
-  answeredMs: number | undefined;
-}
-
-interface LostItem {
-  epoch: number;
-  budget: string;
-  startMs: number;
-  amount: bigint;
-  drawn: bigint;
-}
-
-/** A settled attempt, as a batch has it. */
-interface ModelSettlement {
-  attempt: string;
-  /** Every scope of the attempt, such as `project:prj_1`. */
-  scopes: readonly string[];
-  amountNano: bigint;
-  /** By the model's clock. */
-  countedAtMs: number;
-  leases: readonly { budget: string; period: string }[];
-}
-
-/** Figures of a budget's current period. */
-interface ModelFigures {
-  limit: bigint;
-  spent: bigint;
-  leased: bigint;
-  lost: bigint;
-  pending: boolean;
-}
-
-const dayMs = 86_400_000;
 const silentMs = 1_000;
 const stuckMs = 2_000;
 
@@ -420,13 +373,13 @@ export class LeaseModel {
       .reduce((sum, { amountNano }) => sum + amountNano, 0n);
   }
 
-  /** Begins a budget's new period where one has begun. A clock that goes back begins none again. */
   /** The present, or the newest moment at which something of a scope was counted where that lies ahead. */
   #newestMs(scope: string): number {
     const counted = [...this.#settled.values()].filter(({ scopes }) => scopes.includes(scope));
     return Math.max(this.nowMs, ...counted.map(({ countedAtMs }) => countedAtMs));
   }
 
+  /** Begins a budget's new period where one has begun. A clock that goes back begins none again. */
   #moveOn(id: string, atMs = this.nowMs): void {
     const budget = this.#budgets.get(id);
     if (!budget || budget.period === "total" || startOf(budget.period, atMs) <= budget.startMs) return;
@@ -483,21 +436,4 @@ export class LeaseModel {
       elsewhereNano: budget.leased - outNano,
     };
   }
-}
-
-const periodName = (startMs: number): string => new Date(startMs).toISOString();
-const leftOf = ({ limit, spent, leased, lost }: ModelBudget): bigint => limit - spent - leased - lost;
-const smaller = (a: bigint, b: bigint): bigint => (a < b ? a : b);
-const larger = (a: bigint, b: bigint): bigint => (a > b ? a : b);
-const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
-
-/** The first moment of a UTC day or month. */
-function startOf(period: "month" | "day", ms: number): number {
-  if (period === "day") return Math.floor(ms / dayMs) * dayMs;
-  const at = new Date(ms);
-  return Date.UTC(at.getUTCFullYear(), at.getUTCMonth(), 1);
-}
-
-function endOf(period: PeriodKind, startMs: number): number {
-  return period === "total" ? Infinity : startOf(period, startMs + (period === "day" ? dayMs : 32 * dayMs));
 }
