@@ -1,5 +1,7 @@
 // An attempt that holds money, as the admission knows it while it is under way: what its hold covers in tokens, and what waits for more.
 import type { ShareName } from "../book/types.ts";
+import { spoolRoom } from "../limits.ts";
+import { encodeExtend } from "../posting/encode.ts";
 import { worstCase } from "../pricing.ts";
 import type { BudgetCut, Extended, HoldRequest } from "../types.ts";
 import type { AttemptRoom } from "./room.ts";
@@ -47,19 +49,38 @@ export class UnderWay {
   }
 
   /**
-   * What the hold is with a smaller prompt: as much output as before for less money, and where a whole limit was lowered as much of that
-   * limit as the same money covers.
+   * Its prompt has fewer tokens than were held: it covers as much output as before for less money, and where a whole limit was lowered as much
+   * of that limit as the same money covers. Answers what is free then; undefined where nothing changes. Throws `storage_full`, and then
+   * nothing changes.
    */
-  withPrompt(promptTokens: number): { amountNano: bigint; coveredTokens: number } {
+  recount(promptTokens: number): bigint | undefined {
+    const { heldNano } = this;
     const request = { ...this.request, promptTokens };
-    const coveredTokens = request.whole ? coveredBy(request, this.heldNano) : this.coveredTokens;
-    return { amountNano: priceUpTo(request, coveredTokens), coveredTokens };
-  }
-
-  recounted(promptTokens: number, { amountNano, coveredTokens }: { amountNano: bigint; coveredTokens: number }): void {
-    this.request = { ...this.request, promptTokens };
+    const coveredTokens = request.whole ? coveredBy(request, heldNano) : this.coveredTokens;
+    const amountNano = priceUpTo(request, coveredTokens);
+    if (amountNano >= heldNano && coveredTokens <= this.coveredTokens) return undefined;
+    this.makeRoom();
+    this.#append({ amountNano, coveredTokens, promptTokens });
+    this.request = request;
     this.heldNano = amountNano;
     this.coveredTokens = coveredTokens;
+    return heldNano - amountNano;
+  }
+
+  /** Writes what a crash must know of a hold that has changed. Throws where the record has no room. */
+  recordProgress(): void {
+    this.#append({ amountNano: this.heldNano, coveredTokens: this.coveredTokens });
+  }
+
+  /** Room for a record of progress beside that of the extension that is waited for. Throws `storage_full`. */
+  makeRoom(): void {
+    this.room.ensure((this.extensions.length > 0 ? 2 : 1) * spoolRoom.extensionBytes);
+  }
+
+  #append(held: { amountNano: bigint; coveredTokens: number; promptTokens?: number }): void {
+    const { seenTokens, shares, countedAtMs } = this;
+    const { attempt } = this.request;
+    this.room.append(encodeExtend({ attempt, ...held, seenTokens, shares, countedAtMs }));
   }
 
   cut(by: BudgetCut): void {

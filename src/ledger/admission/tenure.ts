@@ -9,7 +9,7 @@ import type { BookLimits, Decision, GivenBack, HeldShare, ShareName } from "../b
 import { billable, unanswered } from "../claims.ts";
 import { EpochFencedError, type Leases } from "../leases/leases.ts";
 import { bookLimits, firstWindowTokens, scopesKnownMost, spoolRoom } from "../limits.ts";
-import { encodeCall, encodeExtend, encodeHold, encodeSent, encodeSettle } from "../posting/encode.ts";
+import { encodeCall, encodeHold, encodeSent, encodeSettle } from "../posting/encode.ts";
 import type { AttemptSettlement, Extended, HoldRequest, HoldResult, Settlement, SpoolPosition } from "../types.ts";
 import { Acknowledging } from "./acknowledging.ts";
 import { Errands } from "./errands.ts";
@@ -174,17 +174,12 @@ export class Tenure {
   recount(attempt: string, promptTokens: number): number {
     const held = this.#held(attempt);
     if (promptTokens >= held.request.promptTokens) return held.coveredTokens;
-    const { heldNano, seenTokens, shares, countedAtMs } = held;
-    const { amountNano, coveredTokens } = held.withPrompt(promptTokens);
-    if (amountNano >= heldNano && coveredTokens <= held.coveredTokens) return held.coveredTokens;
-    this.#makeRoom(held);
-    held.room.append(
-      encodeExtend({ attempt, amountNano, coveredTokens, seenTokens, shares, countedAtMs, promptTokens }),
-    );
-    held.recounted(promptTokens, { amountNano, coveredTokens });
-    this.#book.lower(attempt, heldNano - amountNano, this.#options.clock());
-    this.#step();
-    return coveredTokens;
+    const freedNano = held.recount(promptTokens);
+    if (freedNano !== undefined) {
+      this.#book.lower(attempt, freedNano, this.#options.clock());
+      this.#step();
+    }
+    return held.coveredTokens;
   }
 
   /** Throws where the record cannot be written: the attempt holds on then, and may be settled again. */
@@ -406,31 +401,19 @@ export class Tenure {
     if (decision.moved) held.countedAtMs = this.#countedAt(decision.shares);
     held.extended(decision.addedNano);
     try {
-      this.#recordProgress(held);
+      held.recordProgress();
     } catch (error) {
       return held.fail(error);
     }
     held.answer();
   }
 
-  /** What a crash must know of a hold that has changed. */
-  #recordProgress(held: UnderWay): void {
-    const { heldNano: amountNano, coveredTokens, seenTokens, shares, countedAtMs } = held;
-    const { attempt } = held.request;
-    held.room.append(encodeExtend({ attempt, amountNano, coveredTokens, seenTokens, shares, countedAtMs }));
-  }
-
-  /** Room for a record of progress beside that of the extension that is waited for. Throws `storage_full`. */
-  #makeRoom({ extensions, room }: UnderWay): void {
-    room.ensure((extensions.length > 0 ? 2 : 1) * spoolRoom.extensionBytes);
-  }
-
   #joined(held: UnderWay | undefined, shares: readonly ShareName[]): void {
     if (!held) return;
     held.shares = shares;
     try {
-      this.#makeRoom(held);
-      this.#recordProgress(held);
+      held.makeRoom();
+      held.recordProgress();
     } catch {
       // The settlement names the new share too. After a crash the budget is charged all the same, because post_batch charges a budget that
       // a settlement's scopes have and that it does not name.
