@@ -26,6 +26,7 @@ import type { EngineRegistry, RegisteredEndpoint, RuntimeFact, Usage } from "../
 import type { Use } from "../governance/index.ts";
 import type { SchedulerSnapshot } from "../scheduler/index.ts";
 import type { Logger, SchedulerNumbers } from "../telemetry/index.ts";
+import { attemptHeaders, endHeaders, givenHeaders } from "./answerHeaders.ts";
 import { Attempts } from "./attempt.ts";
 import { Candidates, RequestShapes } from "./candidates.ts";
 import { cutWhole, outputMost } from "./cap.ts";
@@ -45,7 +46,7 @@ import { promptGuess, PromptReader } from "./scheduling/prompts.ts";
 import { recorded } from "./sharing/recorded.ts";
 import { Sharing, type GivenAnswer } from "./sharing/sharing.ts";
 import { whenThere, type Soon } from "./soon.ts";
-import type { AttemptState, Begun, BegunStream, CallState, EndedAttempt, Outcome } from "./state.ts";
+import type { Begun, BegunStream, CallState, Outcome } from "./state.ts";
 import { Steps } from "./steps.ts";
 import type {
   AnswerChunk,
@@ -185,15 +186,9 @@ class Pipeline {
       throw await this.#reporting.refuse(call, error);
     }
     const finished = Promise.withResolvers<CallRecord>();
-    const headers = {
-      "x-lineshaft-call": call.id,
-      "x-lineshaft-cache": from,
-      "x-lineshaft-currency": request.principal.currency,
-      ...(call.model !== request.asked.model && { "x-lineshaft-model": call.model }),
-      ...call.counted?.headers(),
-    };
+    const headers = givenHeaders(call, from);
     if (whole) finished.resolve(await end("completed", undefined, whole.deltas[0]?.finish));
-    const last = () => this.#endHeaders({ priceNano: 0n, cutBy: undefined });
+    const last = () => endHeaders({ priceNano: 0n, cutBy: undefined }, this.#ledger.position());
     return {
       id: call.id,
       chunks: whole ? none : recorded(call, chunks, async (...how) => finished.resolve(await end(...how))),
@@ -286,8 +281,8 @@ class Pipeline {
         whole: () => Promise.resolve(shown),
         finished: Promise.resolve(record),
         headers: {
-          ...headersOf(call, attempt),
-          ...this.#endHeaders(ended),
+          ...attemptHeaders(call, attempt),
+          ...endHeaders(ended, this.#ledger.position()),
         },
         lastHeaders: () => ({}),
       };
@@ -325,7 +320,7 @@ class Pipeline {
       const { record } = written;
       const usage = ended.usage && { cachedTokens: record.cachedTokens };
       last = {
-        ...this.#endHeaders({ priceNano: record.priceNano, cutBy: ended.cutBy, usage }),
+        ...endHeaders({ priceNano: record.priceNano, cutBy: ended.cutBy, usage }, this.#ledger.position()),
         ...(served.before().length > 0 && { "x-lineshaft-continued": "true" }),
       };
       await whenWritten(written);
@@ -336,19 +331,8 @@ class Pipeline {
       chunks: new Relay(call, begun, served),
       finished: finished.promise,
       whole: () => Promise.reject(new TypeError("This call streams: read `chunks`.")),
-      headers: { ...headersOf(call, attempt), "x-lineshaft-price-nano-most": attempt.mostNano.toString() },
+      headers: { ...attemptHeaders(call, attempt), "x-lineshaft-price-nano-most": attempt.mostNano.toString() },
       lastHeaders: () => last,
-    };
-  }
-
-  /** What is known of a call once it is settled and recorded: its price, the budget that cut it, and where its record will be read. */
-  #endHeaders({ priceNano, cutBy, usage }: Ended): Record<string, string> {
-    const { spool, number } = this.#ledger.position();
-    return {
-      "x-lineshaft-price-nano": priceNano.toString(),
-      ...(usage && { "x-lineshaft-cached-tokens": String(usage.cachedTokens) }),
-      ...(cutBy !== undefined && { "x-lineshaft-budget-cut": cutBy }),
-      "x-lineshaft-after": `${spool}/${number}`,
     };
   }
 
@@ -396,9 +380,6 @@ class Pipeline {
   }
 }
 
-/** What headers say of an attempt that has ended. An answer that another call computed used no prompt. */
-type Ended = Pick<EndedAttempt, "priceNano" | "cutBy"> & { usage?: { cachedTokens: number } };
-
 function numbersOf({ waiting, endpoints, workingSets, index }: SchedulerSnapshot): SchedulerNumbers {
   return {
     waiting: waiting.map(({ name, calls, tokens }) => ({ model: name, calls, tokens })),
@@ -425,29 +406,6 @@ function useOf({ model, request, signal }: CallState): Use {
   const bytes = asked.received?.bytes.length ?? asked.promptTokensMost;
   return { organisation, project, key, model, promptTokens: promptGuess(asked), bytes, signal };
 }
-
-function headersOf(call: CallState, attempt: AttemptState): Record<string, string> {
-  const { tightest } = attempt;
-  const { predictedTokens } = attempt.placement;
-  const { leftOut = [] } = attempt.asked;
-  return {
-    "x-lineshaft-call": call.id,
-    "x-lineshaft-decision": attempt.id,
-    "x-lineshaft-engine": attempt.placement.endpoint.endpoint,
-    "x-lineshaft-currency": attempt.card.currency,
-    ...(predictedTokens !== undefined && { "x-lineshaft-predicted-cached-tokens": String(predictedTokens) }),
-    ...(attempt.model !== call.request.asked.model && { "x-lineshaft-model": attempt.model }),
-    ...call.counted?.headers(),
-    ...(leftOut.length > 0 && { "x-lineshaft-left-out": headerText(leftOut.join(", ")) }),
-    ...(tightest && {
-      "x-lineshaft-budget": tightest.budget,
-      "x-lineshaft-budget-left-nano": tightest.leftNano.toString(),
-    }),
-  };
-}
-
-/** Text of a client as a header may hold it. */
-const headerText = (text: string): string => text.replaceAll(/[^\x20-\x7e]/g, "?").slice(0, limits.leftOutCharacters);
 
 /** The chunks of an answer that came whole. */
 const none: AsyncIterable<never> = {
