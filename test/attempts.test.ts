@@ -1,5 +1,5 @@
-// The process is killed while a call has its second attempt: one that continues an answer, and one beside a silent first. After the next start the
-// call has one record, whose money is that of its attempts, and the proof of the ledger finds nothing.
+// The process is killed while a call has its second attempt: one that continues an answer, and one beside a silent first. After the next
+// start the call has one record, whose money is that of its attempts, and the proof of the ledger finds nothing.
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { Client } from "../src/cli/client.ts";

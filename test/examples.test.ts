@@ -114,7 +114,10 @@ async function run(words: string[]) {
   return { code, output };
 }
 
-/** Removes all keys but the owner's, all budgets and all limits on use, so that a name or the beginning of an id means what an example has just made. */
+/**
+ * Removes all keys but the owner's, all budgets and all limits on use, so that a name or the beginning of an id means what an example has
+ * just made.
+ */
 async function tidy(): Promise<void> {
   const client = new Client({ url: instance.address, key: instance.key });
   for (const { id, name, revoked_at } of await client.list<KeyResource>("/api/keys"))

@@ -1,5 +1,5 @@
-// Stored responses in a real installation: what one gateway process has stored is gone on from at another, over HTTP and a WebSocket, and after
-// a restart; a process that is killed leaves no response in progress.
+// Stored responses in a real installation: what one gateway process has stored is gone on from at another, over HTTP and a WebSocket, and
+// after a restart; a process that is killed leaves no response in progress.
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -78,7 +78,7 @@ export class Effects {
     const move = effectMove(row.state, tool);
     if (move === "answer") return { key, ...((await getBlob(this.#db, owner.project, row.result_ref!)) as ToolAnswer) };
     if (move === "person") throw await this.#unknown(key, tool);
-    // What was sent before, and is neither found nor excluded by the tool's system, may have done its work.
+    // An effect that was sent, and that the tool's system can neither find nor rule out, may have done its work.
     let sentBefore = row.state === "claimed";
     if (move === "ask") {
       const found = await this.#ask(key, tool, owner.project, signal).catch((error: unknown) =>

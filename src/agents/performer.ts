@@ -294,7 +294,7 @@ async function decide(
   return undefined;
 }
 
-/** What is wrong is this installation's own, and heals without the run: it waits for as long as the run may live. */
+/** A failure of this installation that heals without the run: the step waits for as long as the run may live. */
 const patientCodes = new Set(["shutting_down", "storage_full", "store_unavailable"]);
 
 /** Which failures of a call may pass by themselves: the engine is away, busy or restarting. Money and shape do not. */

@@ -1,5 +1,5 @@
-// What a model's words have reached, seen in the manifest alone. A verifier must judge facts that no model wrote: a tool that repeats
-// its arguments would carry a decision's words into the evidence, and the model would judge itself.
+// Which values a model's words can reach, decided from the manifest alone. A verifier must judge facts that no model wrote: a tool that
+// repeats its arguments would carry a decision's words into the evidence, and the model would judge itself.
 //
 // A decision is tainted. A tool's output is tainted when one of its arguments refers to something tainted. Evidence may name a tainted
 // output only of an effect with a lookup: the verifier then sees what that tool's system keeps under the effect's key, asked by the

@@ -286,7 +286,7 @@ export class Turns {
   }
 }
 
-/** What a step brought cannot be kept (too deep, out of range): the next try would bring the same, so the run ends. */
+/** The result of a step cannot be stored (too deep, out of range). A retry would bring the same result, so the run ends. */
 function unstorable(cause: Error): StepError {
   return new StepError(
     "step_unstorable",

@@ -1,5 +1,5 @@
-// `lineshaft backup` and `lineshaft restore`: an instance into one file, and out of it again. Both work on the home and its database directly:
-// the home's secrets never leave it by the API, and a restore happens where nothing runs.
+// `lineshaft backup` and `lineshaft restore`: an instance into one file, and out of it again. Both work on the home and its database
+// directly: the home's secrets never leave it by the API, and a restore happens where nothing runs.
 import type { Command } from "commander";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";

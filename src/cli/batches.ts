@@ -1,5 +1,5 @@
-// `lineshaft batches`: the calls of a file, served in idle capacity at batch prices. They are made, cancelled and read by OpenAI's Batch API;
-// lists come from /api/batches, which knows their price.
+// `lineshaft batches`: the calls of a file, served in idle capacity at batch prices. They are made, cancelled and read by OpenAI's Batch
+// API; lists come from /api/batches, which knows their price.
 import { openAsBlob } from "node:fs";
 import { access } from "node:fs/promises";
 import { basename } from "node:path";

@@ -1,5 +1,5 @@
-// `lineshaft engines`: the endpoints behind the gateway. Any OpenAI-compatible one can be added beside the embedded engine, a known provider by
-// its name (presets.ts).
+// `lineshaft engines`: the endpoints behind the gateway. Any OpenAI-compatible one can be added beside the embedded engine, a known
+// provider by its name (presets.ts).
 import { Option, type Command } from "commander";
 import type { EngineResource, KvCacheErased } from "../contract/index.ts";
 import type { Preset } from "../engines/presets/index.ts";

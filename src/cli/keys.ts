@@ -1,5 +1,5 @@
-// `lineshaft keys`: the keys of an organisation. One path does not use the public API: when the credentials file is gone, a user that may read the
-// home may make a new owner key, because they could read the database and its secrets anyway.
+// `lineshaft keys`: the keys of an organisation. One path does not use the public API: when the credentials file is gone, a user that may
+// read the home may make a new owner key, because they could read the database and its secrets anyway.
 import type { Command } from "commander";
 import { Home } from "../fleet/index.ts";
 import type { KeyResource } from "../contract/index.ts";

@@ -1,5 +1,5 @@
-// `lineshaft engines presets`, and what `engines add --preset` fills in: the provider's address, the variable of its key, and the public price
-// of a model, which is used only where `--price-offered` takes it.
+// `lineshaft engines presets`, and what `engines add --preset` fills in: the provider's address, the variable of its key, and the public
+// price of a model, which is used only where `--price-offered` takes it.
 import type { Command } from "commander";
 import { findPreset, presets, type OfferedPrice, type Preset } from "../engines/presets/index.ts";
 import { verb, type Context } from "./context.ts";

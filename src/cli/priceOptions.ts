@@ -1,5 +1,5 @@
-// Prices as a person types them: --price-in 5 --price-cached 0.50 --price-out 30 --price-tier 272000:in=10,cached=1,out=45. Amounts are units
-// of the currency per million tokens, as providers publish them; what is sent are nano-units.
+// Prices as a person types them: --price-in 5 --price-cached 0.50 --price-out 30 --price-tier 272000:in=10,cached=1,out=45. Amounts are
+// units of the currency per million tokens, as providers publish them; what is sent are nano-units.
 import type { Command } from "commander";
 import type { PriceSet } from "../contract/index.ts";
 import { LineshaftError } from "../errors/index.ts";

@@ -30,7 +30,9 @@ export function percent(share: number | null | undefined): string {
   return `${value === 0 || value === 100 ? value : value.toFixed(value < 10 ? 2 : 1)}%`;
 }
 
-/** A share in a column, where all have one decimal: "90.6%". A small share is "<0.1%" and not 0.0%, and a large one ">99.9%" and not 100.0%. */
+/**
+ * A share in a column, where all have one decimal: "90.6%". A small share is "<0.1%" and not 0.0%, and a large one ">99.9%" and not 100.0%.
+ */
 export function percentFixed(share: number | null | undefined): string {
   if (share === null || share === undefined || !Number.isFinite(share)) return "–";
   if (share > 0 && share < 0.0005) return "<0.1%";

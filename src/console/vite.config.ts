@@ -14,7 +14,8 @@ export default defineConfig({
   logLevel: "warn",
   resolve: {
     alias: {
-      // Scalar's own build for browsers holds all that it needs, so that none of its 28 dependencies is installed (overrides in package.json).
+      // Scalar's own build for browsers holds all that it needs, so that none of its 28 dependencies is installed (overrides in
+      // package.json).
       "@scalar/api-reference": fileURLToPath(
         new URL("../../node_modules/@scalar/api-reference/dist/browser/standalone.esm.js", import.meta.url),
       ),

@@ -3,8 +3,8 @@ import { checkHost } from "../egress/index.ts";
 import { EngineError } from "./types.ts";
 
 /**
- * The base address of an engine from what a person typed: http or https, no credentials, query or fragment; the version of its API (`/v1`) is
- * added where no path is given. Throws EngineError that names what is wrong, EgressError where no endpoint may be.
+ * The base address of an engine from what a person typed: http or https, no credentials, query or fragment; the version of its API (`/v1`)
+ * is added where no path is given. Throws EngineError that names what is wrong, EgressError where no endpoint may be.
  */
 export function engineBaseUrl(text: string, version = "v1"): string {
   const wrong = (message: string, hint: string) =>

@@ -79,7 +79,10 @@ export class EngineRegistry {
   readonly #leaving = new Set<Endpoint>();
   readonly #settings = new Map<string, DeploymentSettings>();
   readonly #listeners = new Set<(change: RegistryChange) => void>();
-  /** Answers of `endpoints` since the last change, by organisation and model: each call asks for one. Names that nothing serves are not kept. */
+  /**
+   * Answers of `endpoints` since the last change, by organisation and model: each call asks for one. Names that nothing serves are not
+   * kept.
+   */
   readonly #serving = new Map<string, readonly Endpoint[]>();
 
   /** Tells of every deployment that is configured and every endpoint that is here already, then of every change. Answers how to stop. */
@@ -95,7 +98,9 @@ export class EngineRegistry {
     for (const listener of this.#listeners) listener({ type, endpoint });
   }
 
-  /** Says how a deployment is to be served, before or after its endpoints come. Replaces what was said; listeners are told of changes alone. */
+  /**
+   * Says how a deployment is to be served, before or after its endpoints come. Replaces what was said; listeners are told of changes alone.
+   */
   configure(deployment: string, settings: DeploymentSettings): void {
     const { placement, firstTokenMs } = this.settingsOf(deployment);
     if (placement === settings.placement && firstTokenMs === settings.firstTokenMs) return;

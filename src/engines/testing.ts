@@ -31,7 +31,10 @@ export interface Script {
     output: number;
     reasoning?: number;
   } | null;
-  /** Tokens of each chunk, where the request asks for a count while the answer streams; one for four characters by default, and never more than the usage that is reported. */
+  /**
+   * Tokens of each chunk, where the request asks for a count while the answer streams; one for four characters by default, and never more
+   * than the usage that is reported.
+   */
   chunkTokens?: number;
   /** Answers with this error instead. */
   fail?: { status: number; body?: unknown; headers?: Record<string, string> };

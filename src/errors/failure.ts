@@ -33,7 +33,9 @@ export class LineshaftError extends Error {
   readonly headers: Readonly<Record<string, string>> | undefined;
   /** The HTTP status of the answer: as given, else the code's, else 500. */
   readonly status: number;
-  /** Whether it may be shown to clients as it is. False where neither the code nor the caller gives a status: HTTP says `internal_error`. */
+  /**
+   * Whether it may be shown to clients as it is. False where neither the code nor the caller gives a status: HTTP says `internal_error`.
+   */
   readonly isPublic: boolean;
 
   constructor(detail: FailureDetail) {

@@ -98,7 +98,10 @@ export class Home {
     }
   }
 
-  /** Takes the home for this process or throws LineshaftError `already_running`, which names the process that has it. The kernel frees it when the process ends. */
+  /**
+   * Takes the home for this process or throws LineshaftError `already_running`, which names the process that has it. The kernel frees it
+   * when the process ends.
+   */
   lock(): Disposable {
     let lock: Disposable | undefined;
     try {

@@ -5,8 +5,8 @@ import { LineshaftError } from "../errors/index.ts";
 import { programName } from "./processes.ts";
 
 /**
- * A port of loopback that is free now, other than `except`, which is kept for a server that listens later. Another process may take it before
- * the child does; the child is then started again.
+ * A port of loopback that is free now, other than `except`, which is kept for a server that listens later. Another process may take it
+ * before the child does; the child is then started again.
  */
 export async function freePort(except?: number): Promise<number> {
   for (;;) {

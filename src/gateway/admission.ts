@@ -1,5 +1,5 @@
-// What a call may use at most, before it runs (DESIGN section 4, admit). A call that names no limit of output is given one. The limit that
-// is sent is never more than the one that is held for, and a hold that is extended while the answer streams ends at it.
+// The most that a call may use, computed before it runs (DESIGN section 4, admit). A call that names no limit of output is given one. The
+// limit that is sent is never more than the one that is held for, and a hold that is extended while the answer streams ends at it.
 import type { EndpointFacts, RegisteredEndpoint } from "../engines/index.ts";
 import type { Beginning } from "./continuing.ts";
 import { limits } from "./limits.ts";
@@ -8,7 +8,7 @@ import { invalidValue } from "./refusals.ts";
 
 /** Answers that are computed for one call, each with its own output. */
 export function answersAsked({ kind, prompt, answersPerPrompt }: ModelCall): number {
-  // What a model reads of all its texts is counted as one prompt, and it writes nothing.
+  // An embedding or ranking model writes nothing, and all texts of its call are one prompt.
   if (kind !== "generate") return 1;
   return (prompt.kind === "list" ? prompt.prompts.length : 1) * answersPerPrompt;
 }
@@ -39,7 +39,7 @@ export function checkOutputTokens(
   );
 }
 
-/** Of a limit of output what is left for an attempt that goes on with an answer; all of it for any other. */
+/** The part of an output limit that is left for an attempt that continues an answer; the whole limit for any other attempt. */
 export const outputLeft = (tokens: number, beginning: Beginning | undefined): number =>
   beginning === undefined ? tokens : Math.max(1, tokens - beginning.outputTokens);
 

@@ -1,5 +1,5 @@
-// The headers of an answer: what is known of its call when it begins, and what is known at its end. A stream has sent its headers by then, so
-// those of the end follow it in the way of its protocol.
+// The headers of an answer: what is known of its call when it begins, and what is known at its end. A stream has sent its headers by then,
+// so those of the end follow it in the way of its protocol.
 import type { SpoolPosition } from "../ledger/index.ts";
 import { limits } from "./limits.ts";
 import type { GivenAnswer } from "./sharing/sharing.ts";

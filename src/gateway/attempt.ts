@@ -1,5 +1,5 @@
-// One attempt: admitted (its prompt and a first window are held: holding.ts), placed (its turn has come and an endpoint was chosen), opened at an engine
-// (opening.ts), and ended exactly once, whichever way it ends (ending.ts).
+// One attempt: admitted (its prompt and a first window are held: holding.ts), placed (its turn has come and an endpoint was chosen), opened
+// at an engine (opening.ts), and ended exactly once, whichever way it ends (ending.ts).
 import type { EngineError, EngineRegistry } from "../engines/index.ts";
 import type { AttemptLedger, RateCard } from "../ledger/index.ts";
 import type { Alarms, Logger, Metrics } from "../telemetry/index.ts";
@@ -203,8 +203,8 @@ export class Attempts {
 }
 
 /**
- * The limit of output of an attempt that cannot be stopped, once it is paid for: the wanted one, or a lower one where the money ends before.
- * Throws where nothing of an answer can be paid for.
+ * The limit of output of an attempt that cannot be stopped, once it is paid for: the wanted one, or a lower one where the money ends
+ * before. Throws where nothing of an answer can be paid for.
  */
 async function paidFor(
   call: CallState,

@@ -194,7 +194,7 @@ function sameList(a: readonly string[] | undefined, b: readonly string[] | undef
   return a !== undefined && b !== undefined && a.length === b.length && a.every((item, place) => item === b[place]);
 }
 
-/** What is wrong, without what to do next: that is said to a client whose call is refused, and here the call goes elsewhere. */
+/** The reason without its hint: the hint is for a client whose call is refused, and here the call goes to another endpoint. */
 const reasonOf = ({ message, hint }: LineshaftError): string =>
   hint === undefined ? message : message.replace(hint, "").trim();
 

@@ -1,6 +1,6 @@
-// Whether an answer that broke off in mid-stream can be continued by another endpoint. What its client has must be plain text, because that is all
-// that an engine can be given as the beginning of its answer. A thought, a call of a tool or an item of one API is not continued, nor is
-// an answer that had ended.
+// Whether an answer that broke off in mid-stream can be continued by another endpoint. What its client has must be plain text, because that
+// is all that an engine can be given as the beginning of its answer. A thought, a call of a tool or an item of one API is not continued,
+// nor is an answer that had ended.
 import type { Held } from "../bounded/index.ts";
 import type { AnswerDelta } from "../engines/index.ts";
 import { LineshaftError } from "../errors/index.ts";
@@ -16,8 +16,8 @@ export interface Beginning {
 }
 
 /**
- * What has passed of one answer, as far as the answer can be continued. It counts what it keeps in `buffered`. Where memory is full it keeps
- * nothing more: an answer goes on without the chance of a continuation.
+ * The text of one answer so far, kept while the answer can be continued. Its bytes are counted in `buffered`. Where memory is full no more
+ * is kept: the answer goes on, and cannot be continued elsewhere if it breaks off.
  */
 export class Passed {
   readonly #buffered: Held;

@@ -1,12 +1,12 @@
-// What of an answer is paid for while it streams (DESIGN section 4, "Holds do not starve"). A hold covers the prompt and a first window of
-// output. As tokens come the hold is extended, each time by twice the window before, so that a long answer costs few extensions and a
+// How much of an answer is paid for while it streams (DESIGN section 4, "Holds do not starve"). A hold covers the prompt and a first window
+// of output. As tokens come the hold is extended, each time by twice the window before, so that a long answer costs few extensions and a
 // short one holds little. The next window is asked for when half of the newest is used: the answer does not wait for a round trip.
 //
-// Where the prompt is held by a bound and the answer must wait for more, the prompt is counted first, and what was held for it too much is
-// free for all that wait. So no answer is cut because calls wait for money that nothing uses.
+// Where the prompt is held by a bound and the answer must wait for more, an engine counts the prompt first, and the difference is free for
+// all calls that wait. So no answer is cut while money lies in a hold that will not use it.
 //
-// Tokens beyond what is covered are not passed on. Where no more is granted, the answer ends there, by the name of the budget. Where no more
-// can be asked for, because the ledger cannot record it, the answer ends there with that error.
+// Tokens beyond what is covered are not passed on. Where no more is granted, the answer ends there, by the name of the budget. Where no
+// more can be asked for, because the ledger cannot record it, the answer ends there with that error.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { LineshaftError } from "../errors/index.ts";
 import type { AttemptLedger, BudgetCut } from "../ledger/index.ts";
@@ -86,8 +86,8 @@ export class Cover {
   }
 
   /**
-   * The answer stands here. What was asked ahead was asked while it went on, so it is asked again: only then does the ledger know that this
-   * hold waits for others, and that one must be cut where all of them wait.
+   * The answer stands still here. The extension that was asked for ahead did not say so, and is asked for again: the ledger then knows that
+   * this hold waits, and cuts the youngest where all of them wait for each other.
    */
   async #until(tokens: number): Promise<void> {
     await this.#counted(tokens, tokens);

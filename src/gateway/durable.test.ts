@@ -1,4 +1,5 @@
-// What is written before what: the mark of an attempt before its engine is asked, and the record of a call before its client has the answer.
+// What is written before what: the mark of an attempt before its engine is asked, and the record of a call before its client has the
+// answer.
 import { expect, test, vi } from "vitest";
 import { memoryGateway } from "./testing/memoryGateway.ts";
 

@@ -1,5 +1,5 @@
-// The end of an attempt, in one place for every way in which it may end: the engine is told, the hold is settled with the attempt's row, and
-// the scheduler learns what the attempt has used and how fast it was. `Ending.end` is called exactly once for each attempt.
+// The end of an attempt, in one place for every way in which it may end: the engine is told, the hold is settled with the attempt's row,
+// and the scheduler learns what the attempt has used and how fast it was. `Ending.end` is called exactly once for each attempt.
 //
 // A settlement is written to the ledger's spool, which needs no database. Where even that fails, the hold stands as the spool has it. The
 // call has no record then and makes no further attempt: the next start of this process settles the attempt and records the call.
@@ -209,7 +209,7 @@ interface Ended {
   timings: Timings;
 }
 
-/** What is known of an attempt whose settlement could not be written: nothing is billed yet. */
+/** The end of an attempt whose settlement could not be written: nothing is billed yet. */
 const unsettled = ({ id, card }: AttemptState): Settlement => ({
   attempt: id,
   amountNano: 0n,
@@ -228,8 +228,8 @@ function cutBy({ cover, loweredBy }: AttemptState, { cut, finishReason }: Attemp
 }
 
 /**
- * What an engine says, with no count above what is billed: the scheduler learns nothing from a claim that is not believed. Cached tokens that
- * the engine does not report are left out, although they are billed as 0.
+ * The engine's usage with every count cut to what is billed, so that the scheduler learns nothing from a claim that is not believed. Cached
+ * tokens that the engine does not report are left out, although they are billed as 0.
  */
 const within = (told: Usage, billed: Usage): CallUsage => ({
   promptTokens: Math.min(told.promptTokens, billed.promptTokens),

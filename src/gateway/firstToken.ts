@@ -16,7 +16,7 @@ import type { ModelCall } from "./modelCall.ts";
 interface FirstTokenWait {
   endpoint: RegisteredEndpoint;
   mostMs: number;
-  /** What a whole answer's tokens may take after the first; undefined: it streams. */
+  /** Time that the tokens of a whole answer may take after the first one; undefined for a stream. */
   outputMs: number | undefined;
   /** Whether another endpoint may take the call now. */
   elsewhere: () => boolean;

@@ -1,6 +1,6 @@
-// One conversation over every API that comes in and every API that an engine speaks costs the same, to the nano, whole and streamed, and every
-// client reads the same counts in the words of its own API. What engines say is engines/wire/usage.golden.json; prices are computed by hand
-// here. Every kind of token has a price of its own, so that none can stand for another.
+// One conversation over every API that comes in and every API that an engine speaks costs the same, to the nano, whole and streamed, and
+// every client reads the same counts in the words of its own API. What engines say is engines/wire/usage.golden.json; prices are computed
+// by hand here. Every kind of token has a price of its own, so that none can stand for another.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ServerResponse } from "node:http";
@@ -52,7 +52,10 @@ const prices: Record<string, bigint> = {
   "messages, written": 2_500n * 3n + 8_000n * 1n + 1_000n * 5n + 500n * 17n + output + 13n,
 };
 
-/** An engine that speaks one API: where it is asked, and how the gateway reaches it. `gathers`: whole answers are put together from a stream. */
+/**
+ * An engine that speaks one API: where it is asked, and how the gateway reaches it. `gathers`: whole answers are put together from a
+ * stream.
+ */
 interface Out {
   name: string;
   wire: Shape;

@@ -1,5 +1,5 @@
-// How many calls of a route may be hedged: at most a share of those in a sliding window. Without a bound a slow model would be sent every call
-// twice, and be slower for it.
+// How many calls of a route may be hedged: at most a share of those in a sliding window. Without a bound a slow model would be sent every
+// call twice, and be slower for it.
 import { limits } from "./limits.ts";
 
 /** The newest calls of one route, and which of them were hedged. */
@@ -27,7 +27,7 @@ export class HedgeWindow {
     return this.#inWindow + 1 <= share * calls;
   }
 
-  /** Counts the call as hedged. One that has left the window meanwhile changes nothing. */
+  /** Counts the call as hedged. A call that has left the window meanwhile is not counted. */
   hedged(number: number): void {
     if (number < this.#calls - this.#hedged.length) return;
     const place = number % this.#hedged.length;

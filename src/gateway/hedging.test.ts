@@ -1,5 +1,5 @@
-// Second attempts beside silent first ones, through the gateway over scripted engines: which of the two serves the call, when none is made, and that
-// the attempts, the record and the ledger have one sum.
+// Second attempts beside silent first ones, through the gateway over scripted engines: which of the two serves the call, when none is made,
+// and that the attempts, the record and the ledger have one sum.
 import { expect, test } from "vitest";
 import type { Engine } from "../engines/index.ts";
 import type { RateCard } from "../ledger/index.ts";

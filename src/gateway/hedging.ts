@@ -1,9 +1,9 @@
-// A second attempt of a call whose first has been silent for too long, at another endpoint of its model (hedging): the first of the two that
-// gives a token serves the call, and the other is stopped. Both hold, cost and are recorded like any attempt. A route has to ask for it,
-// and hedge.ts bounds how many of its calls get one.
+// A second attempt of a call whose first has been silent for too long, at another endpoint of its model (hedging): the first of the two
+// that gives a token serves the call, and the other is stopped. Both hold, cost and are recorded like any attempt. A route has to ask for
+// it, and hedge.ts bounds how many of its calls get one.
 //
-// A second attempt goes only to an endpoint that is known to stop when it is told, because any other would cost its whole limit. It is given
-// up where its money or its turn does not come at once: what waits for a budget or in a queue makes nothing faster.
+// A second attempt goes only to an endpoint that is known to stop when it is told, because any other would cost its whole limit. It is
+// given up where its money or its turn does not come at once: what waits for a budget or in a queue makes nothing faster.
 import { setTimeout as sleep } from "node:timers/promises";
 import { EngineError } from "../engines/index.ts";
 import type { RegisteredEndpoint } from "../engines/index.ts";

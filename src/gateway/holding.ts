@@ -1,11 +1,11 @@
-// The hold of an attempt, before it waits for its turn (DESIGN section 4, admit): what is certain to cost, its prompt, and a first window of
-// output. The rest is held while the answer streams (cover.ts). An attempt that only engines can take that cannot be stopped is held
-// for its whole limit of output, and that limit is lowered to what can be held.
+// The hold of an attempt, before it waits for its turn (DESIGN section 4, admit): what is certain to cost, its prompt, and a first window
+// of output. The rest is held while the answer streams (cover.ts). An attempt that only engines can take that cannot be stopped is held for
+// its whole limit of output, and that limit is lowered to what can be held.
 //
 // The prompt is held by a bound from its bytes, which is about four times too high and needs no question to an engine. Where such a hold
 // has to wait or is refused, an engine counts the prompt and the hold is asked for by the count. So a budget is as exact near its end as
-// far from it, and a call that fits is not refused for a bound. Where an answer has to wait for more, its prompt is counted then (cover.ts).
-// Where a whole limit was lowered, the prompt is counted too, and what the bound held too much pays for output.
+// far from it, and a call that fits is not refused for a bound. Where an answer has to wait for more, its prompt is counted then
+// (cover.ts). Where a whole limit was lowered, the prompt is counted too, and the difference pays for output.
 import { holdNanoMost, worstCase } from "../ledger/index.ts";
 import type { AttemptLedger, HoldRequest, HoldResult, RateCard } from "../ledger/index.ts";
 import { shapeFor, type RegisteredEndpoint } from "../engines/index.ts";
@@ -257,7 +257,9 @@ function holdOf(
   };
 }
 
-/** Throws a 400 where the call asks for more output than can be. An engine is asked for the prompt's count where the bound fills a context. */
+/**
+ * Throws a 400 where the call asks for more output than can be. An engine is asked for the prompt's count where the bound fills a context.
+ */
 function worstCaseOf(
   call: CallState,
   { prompt, beginning }: Step,

@@ -1,4 +1,5 @@
-// Calls without output through the pipeline: what engines are sent, what is held and billed, and that no model is called for what it does not do.
+// Calls without output through the pipeline: what engines are sent, what is held and billed, and that no model is called for what it does
+// not do.
 import { describe, expect, test } from "vitest";
 import type { RateCard } from "../ledger/index.ts";
 import { card, memoryGateway } from "./testing/memoryGateway.ts";

@@ -36,7 +36,9 @@ export function isNeverKey(variable: string): boolean {
 /** A list that cannot be used. The message ends a sentence that names the variable. */
 const unusable = (message: string) => new LineshaftError({ code: "setting_wrong", message });
 
-/** Reads LINESHAFT_KEY_ENVS: `NAME=host|host NAME=host`, `*` for any host. Throws LineshaftError `setting_wrong` that says what is wrong. */
+/**
+ * Reads LINESHAFT_KEY_ENVS: `NAME=host|host NAME=host`, `*` for any host. Throws LineshaftError `setting_wrong` that says what is wrong.
+ */
 export function parseKeyEnvs(text: string): Map<string, string[]> {
   const listed = new Map<string, string[]>();
   for (const item of text.split(/[\s,]+/).filter((one) => one !== "")) {

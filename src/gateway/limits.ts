@@ -51,8 +51,8 @@ export const limits = {
   rememberedMs: 60_000,
   keptSweepMs: 60 * 60_000,
   /**
-   * Of an answer that several calls read: what is kept so that further calls can join, what an engine may be ahead of the fastest reader,
-   * and how far a slow reader may fall behind.
+   * Bounds of an answer that several calls read: how much is kept so that further calls can join, how far the engine may be ahead of the
+   * fastest reader, and how far a slow reader may fall behind.
    */
   sharedBytes: 256 * 1024,
   sharedAheadBytes: 64 * 1024,
@@ -111,8 +111,8 @@ export const limits = {
   /** Stored items that one request may name. */
   itemReferences: 1_000,
   /**
-   * Background responses: how many of a key run in one process; how often events are written and signs of life given; how long a process may
-   * be silent before its responses are failed, and how often that is looked at; how often an end is tried to be written.
+   * Background responses: how many of a key run in one process; how often events are written and signs of life given; how long a process
+   * may be silent before its responses are failed, and how often that is looked at; how often an end is tried to be written.
    */
   backgroundPerKey: 64,
   backgroundTickMs: 1_000,
@@ -162,7 +162,9 @@ export const limits = {
   linesAtOnce: 32,
   linesTaken: 8,
   batchesLookedAt: 64,
-  /** How often a process looks for batches, and says that it lives; a line of a process that said nothing for so long is taken by another. */
+  /**
+   * How often a process looks for batches, and says that it lives; a line of a process that said nothing for so long is taken by another.
+   */
   batchLookMs: 1_000,
   lineBeatMs: 3_000,
   lineDeadMs: 15_000,

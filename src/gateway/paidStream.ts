@@ -13,8 +13,8 @@ import type { BegunStream, CallState, Cut } from "./state.ts";
 const answersMost = 128;
 
 /**
- * What every chunk needs stands in the object itself. Streams take turns of milliseconds, so each object that a chunk is led through is fetched
- * from memory again, which costs more than the work on it.
+ * What every chunk needs stands in the object itself. Streams take turns of milliseconds, so each object that a chunk is led through is
+ * fetched from memory again, which costs more than the work on it.
  */
 export class PaidStream implements Paced<EngineChunk> {
   readonly #answer: EngineAnswer;
@@ -34,7 +34,7 @@ export class PaidStream implements Paced<EngineChunk> {
   #lastOpen: number | undefined;
   /** Output tokens, of all answers together, that have come at most. */
   #came = 0;
-  /** Why the stream was stopped from here; undefined while it was not. What is taken then is the end that we give the answer. */
+  /** Why the gateway stopped the stream; undefined while it has not. Its reader then gets the gateway's own last chunk. */
   cut: Cut | undefined;
   finishReason: string | undefined;
 
@@ -114,7 +114,7 @@ export class PaidStream implements Paced<EngineChunk> {
     return cover.isClosed && this.#came > cover.outputTokens && (characters > 0 || silent === true);
   }
 
-  /** Of a chunk of several tokens the part that is paid for; an engine that sends token by token has none. */
+  /** The paid part of a chunk that holds several tokens; nothing where engines send token by token. */
   #paidPart({ deltas }: EngineChunk, before: number): AnswerDelta[] {
     const share = (this.#cover.outputTokens - before) / (this.#came - before);
     return share > 0 ? deltas.map((delta) => cutDelta(delta, share)) : [];

@@ -293,8 +293,8 @@ class Pipeline {
   }
 
   /**
-   * Keeps the answer of a line of a batch, before it is paid for. Where it cannot be kept its client has none of it, so nothing is billed, as
-   * for a whole answer that broke off.
+   * Keeps the answer of a line of a batch, before it is paid for. Where it cannot be kept its client has none of it, so nothing is billed,
+   * as for a whole answer that broke off.
    */
   async #kept(
     call: CallState,

@@ -69,7 +69,9 @@ export class Relay implements Paced<AnswerChunk> {
   #between: Between | undefined;
   /** The engine's report of usage, which is passed on at the end. */
   #report: EngineChunk | undefined;
-  /** The report stands beside the end of the answer, in the client's API: both wait, and leave as they came where they say what is billed. */
+  /**
+   * The report stands beside the end of the answer, in the client's API: both wait, and leave as they came where they say what is billed.
+   */
   #held: EngineChunk | undefined;
   #last: EngineChunk | undefined;
   #over = false;
@@ -176,7 +178,7 @@ export class Relay implements Paced<AnswerChunk> {
     return !this.#over;
   }
 
-  /** What is taken of the stream as its reader is given it: the engine's chunk, or the end that we give the answer. */
+  /** The chunk as the reader gets it: the engine's own, or the last one of an answer that is ended here. */
   #shown(chunk: EngineChunk): AnswerChunk | undefined {
     return this.#stream.cut === undefined ? this.#passed(chunk) : this.#ending(chunk);
   }

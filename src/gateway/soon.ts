@@ -1,8 +1,8 @@
-// What is there at once in the usual call, and comes later in some. Each promise that is awaited costs a turn of the microtask queue, about
-// a microsecond and a kilobyte of garbage, and a call passes two dozen places that seldom wait. Such a place answers the value itself
-// where it has it.
+// Values that a usual call has at once, and some calls only later. Each awaited promise costs a turn of the microtask queue, about a
+// microsecond and a kilobyte of garbage, and a call passes two dozen places that seldom wait. Such a place returns the value itself where
+// it has it.
 
-/** A value, or a promise of it. An error of what is there at once is thrown, one of what comes later is a rejection. */
+/** A value, or a promise of it. An error is thrown where the value was due at once, and rejects the promise where it was due later. */
 export type Soon<Value> = Value | Promise<Value>;
 
 /** What `then` makes of a value, at once where the value is there. */

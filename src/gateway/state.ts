@@ -142,7 +142,7 @@ export type { Outcome } from "./calls/record.ts";
 
 export interface EndedAttempt {
   usage: Usage;
-  /** What is billed is not what the engine said: a client is shown what is billed. */
+  /** The engine's usage was cut to what is billed, so the client is shown the billed counts. */
   usageCut: boolean;
   timings: Timings;
   priceNano: bigint;

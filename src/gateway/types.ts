@@ -30,9 +30,9 @@ export interface CallRequest {
   /** No person waits for it: it goes after the calls that people wait for. */
   batch?: boolean;
   /**
-   * It is a line of the batch of this id, which does not stream: it pays the prices of batch jobs, and its answer is kept before it is paid for. Where
-   * that throws, the answer is given to no client and nothing is billed. Where the process ends before it is paid for, nothing is billed either, and
-   * the line is served again if its answer was not kept.
+   * It is a line of the batch of this id, which does not stream: it pays the prices of batch jobs, and its answer is kept before it is paid
+   * for. Where that throws, the answer is given to no client and nothing is billed. Where the process ends before it is paid for, nothing
+   * is billed either, and the line is served again if its answer was not kept.
    */
   line?: { batch: string; keep(answer: AnswerChunk): Promise<void> };
   /** Given where the caller must find the call again (a step of a run); made by the pipeline where absent. */
@@ -110,7 +110,9 @@ export interface Gateway {
   call(request: CallRequest): Promise<CallAnswer>;
   /** Whole names that an organisation's models are served under beside their own. */
   aliases(organisation: string): { alias: string; model: string }[];
-  /** Passes on what the agent runtime knows of a program whose model this is: a tool runs, a run has ended. Returns at once, never fails. */
+  /**
+   * Passes on what the agent runtime knows of a program whose model this is: a tool runs, a run has ended. Returns at once, never fails.
+   */
   tell(fact: RuntimeFact, model: string, organisation: string): void;
   /** Forgets what is kept of a project's prompts between two turns, and erases its kept answers. */
   forget(project: string): Promise<void>;

@@ -7,9 +7,9 @@ import type { AttemptState, Outcome, SettledUsage } from "./state.ts";
 const nothing: Usage = { promptTokens: 0, cachedTokens: 0, outputTokens: 0, reasoningTokens: 0, source: "counted" };
 
 /**
- * What the engine said or what passed, where that is known. An engine that refused or could not be reached used nothing. A provider
- * that accepted the request and was silent may charge its prompt, whose price is in suspense until the provider's bill is there. A call
- * that was given up before its engine began to answer pays for its prompt at most. A call that was given up later, by an engine that
+ * The usage that the engine reported, else what was counted as it passed. An engine that refused or could not be reached used nothing. A
+ * provider that accepted the request and was silent may charge its prompt, whose price is in suspense until the provider's bill is there. A
+ * call that was given up before its engine began to answer pays for its prompt at most. A call that was given up later, by an engine that
  * cannot say what it has used, is settled for all that was asked of it, marked as an estimate.
  */
 export function usedBy(
@@ -31,8 +31,8 @@ export function usedBy(
 }
 
 /**
- * Of an answer that its engine can stop, the output that is paid for. It was stopped there, and what the engine computed until it heard
- * of it costs nothing. At other engines everything was paid for before the request was sent, and a claim beyond that is the ledger's.
+ * Output that is billed. An engine that can stop was stopped where the money ended, and tokens that it computed until it heard of it cost
+ * nothing. At other engines the whole limit was held before the request was sent, and the ledger judges a claim beyond it.
  */
 function paidPart({ cover, streams }: AttemptState, usage: Usage): Usage {
   if (!streams || !cover.isClosed || usage.outputTokens <= cover.outputTokens) return usage;

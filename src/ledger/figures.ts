@@ -1,5 +1,5 @@
-// Figures of money over a range, for the overview; their definitions stand in docs/api.md. Money counts by the moment of its hold, outcomes by
-// their verdict. `project`: null means all projects of the organisation.
+// Figures of money over a range, for the overview; their definitions stand in docs/api.md. Money counts by the moment of its hold, outcomes
+// by their verdict. `project`: null means all projects of the organisation.
 import type { Queryable } from "../store/index.ts";
 import { dateOf, partsOf } from "./usage.ts";
 

@@ -56,7 +56,9 @@ export const firstWindowTokens = 256;
  */
 export const wholeLimitTokens = [8_192, 2_048, 512, 128] as const;
 
-/** Bytes of the spool that are reserved for records of what is under way (admission/room.ts). Larger ones are written while there is room. */
+/**
+ * Bytes of the spool that are reserved for records of what is under way (admission/room.ts). Larger ones are written while there is room.
+ */
 export const spoolRoom = {
   /** An attempt's hold with the context and the prices of its card, its mark, and one extension. */
   progressBytes: 3_072,

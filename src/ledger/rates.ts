@@ -1,6 +1,6 @@
 // Rate cards: versioned prices of models, each valid from one moment on. An attempt is priced by the card that is valid when it asks for
-// its hold, and settled by the same card, whatever is set in between. A model without a valid card has an unknown price: its calls are refused, or held
-// by the card that the organisation has named for such models, never priced at zero.
+// its hold, and settled by the same card, whatever is set in between. A model without a valid card has an unknown price: its calls are
+// refused, or held by the card that the organisation has named for such models, never priced at zero.
 import { LineshaftError } from "../errors/index.ts";
 import { StoreUnavailableError, type Database } from "../store/index.ts";
 import { moreRecord, rateCardColumns, rateCardOf, samePrices, type RateCardRow } from "./cards.ts";
@@ -52,10 +52,10 @@ export class Rates {
   }
 
   /**
-   * The card that new calls are priced by: the model's own that is valid now, else the organisation's fallback, marked as an estimate. It is
-   * answered at once where it was read within the last seconds, and by a promise where it must be read.
-   * Undefined where there is neither: such a model cannot be called, while a price of 0 is free. While the database is away a card that
-   * was read before goes on being answered until its offline term or its validity is over; then throws StoreUnavailableError.
+   * The card that new calls are priced by: the model's own that is valid now, else the organisation's fallback, marked as an estimate. It
+   * is answered at once where it was read within the last seconds, and by a promise where it must be read. Undefined where there is
+   * neither: such a model cannot be called, while a price of 0 is free. While the database is away a card that was read before goes on
+   * being answered until its offline term or its validity is over; then throws StoreUnavailableError.
    */
   current(organisation: string, model: string): RateCard | undefined | Promise<RateCard | undefined> {
     const read = this.#read.get(keyOf(organisation, model));

@@ -37,7 +37,10 @@ export interface Standing {
   suspenseCount: number;
 }
 
-/** What stands out of an organisation, or of the whole instance (null). Records of fenced epochs are in suspense, so these are not waited for. */
+/**
+ * What stands out of an organisation, or of the whole instance (null). Records of fenced epochs are in suspense, so these are not waited
+ * for.
+ */
 export async function readStanding(db: Queryable, organisation: string | null): Promise<Standing> {
   const through = await db.query<{ through: Date }>(
     `select least(date_trunc('milliseconds', now()), min(coalesce(s.complete_through, e.started_at))) as through

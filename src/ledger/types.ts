@@ -148,7 +148,9 @@ export interface HoldRequest {
 /** A hold as its record says it: what is known of an attempt after a crash. */
 export type HeldAttempt = Omit<HoldRequest, "signal" | "whole" | "leastOutputTokens">;
 
-/** Why a hold was refused. `spent`: the money is gone. `held`: calls under way hold it. `leased`: other processes hold it and do not answer. */
+/**
+ * Why a hold was refused. `spent`: the money is gone. `held`: calls under way hold it. `leased`: other processes hold it and do not answer.
+ */
 export type MoneyRefusal = "spent" | "held" | "leased" | "currency";
 
 export type HoldResult =

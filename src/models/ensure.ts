@@ -23,8 +23,8 @@ export interface EnsureOptions {
 }
 
 /**
- * `wanted` is a GGUF file's path, a name of the catalogue, or undefined for the default. Throws LineshaftError: `model_unknown`, `model_file_broken`,
- * `model_not_available`, `model_cache_unusable` or `disk_full`.
+ * `wanted` is a GGUF file's path, a name of the catalogue, or undefined for the default. Throws LineshaftError: `model_unknown`,
+ * `model_file_broken`, `model_not_available`, `model_cache_unusable` or `disk_full`.
  */
 export async function ensureModel(wanted: string | undefined, options: EnsureOptions): Promise<LocalModel> {
   if (wanted && looksLikePath(wanted)) return modelFromFile(wanted, options.signal);

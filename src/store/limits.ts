@@ -48,7 +48,10 @@ export const limits = {
   backupPartBytes: 4 * 1024 * 1024,
   /** A backup is read from its file in pieces of this length. */
   backupReadBytes: 1024 * 1024,
-  /** A file that expands to more than this many times its length is refused as a backup: rows hold random ids, which expand a few times only. */
+  /**
+   * A file that expands to more than this many times its length is refused as a backup: rows hold random ids, which expand a few times
+   * only.
+   */
   backupExpandMost: 1_000,
   /** The bound of expansion leaves this much free, so that short files of few rows are read. */
   backupExpandFreeBytes: 64 * 1024 * 1024,

@@ -93,8 +93,8 @@ export class Session {
   }
 
   /**
-   * Takes an advisory lock and keeps it until it is released or the session is closed: after a lost connection it is taken again.
-   * Resolves with the function that releases it. Throws LineshaftError `lock_taken` when another session holds the lock, and StoreUnavailableError
+   * Takes an advisory lock and keeps it until it is released or the session is closed: after a lost connection it is taken again. Resolves
+   * with the function that releases it. Throws LineshaftError `lock_taken` when another session holds the lock, and StoreUnavailableError
    * while the session is away.
    */
   async hold(key: LockKey, watcher: Watcher = {}): Promise<() => Promise<void>> {

@@ -175,7 +175,7 @@ export class Alarms {
     this.#listeners.add(listener);
   }
 
-  /** Drops conditions of processes that are not heard any more: they have ended. What is no condition stands until it is dismissed. */
+  /** Drops conditions of processes that have ended. Alarms that are no conditions stay until they are dismissed. */
   #forgetSilent(): void {
     const now = this.#now();
     for (const { id, own, clears, elsewhere } of this.#kept.values()) {

@@ -1,4 +1,5 @@
-// The scheduler's metrics: queues, load of endpoints, working sets and the prefix index, read from the scheduler when metrics are requested.
+// The scheduler's metrics: queues, load of endpoints, working sets and the prefix index, read from the scheduler when metrics are
+// requested.
 import type { Registry } from "prom-client";
 import { readings } from "./readings.ts";
 

@@ -1,5 +1,6 @@
-// Conversations with the embedded model of a whole instance, by client libraries as they are published. The agents' first prompts are longer
-// than the default model's context: the status says so by name, and an agent that calls all the same is told that its prompt is too long.
+// Conversations with the embedded model of a whole instance, by client libraries as they are published. The agents' first prompts are
+// longer than the default model's context: the status says so by name, and an agent that calls all the same is told that its prompt is too
+// long.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";

@@ -1,6 +1,6 @@
 // The rule engine: a scripted engine that obeys. Suites of other people judge a server by what its model does with tools, schemas and
-// images, which a small model does only sometimes. This one calls the tool that it is given, answers JSON by the schema, and says what it was told. It
-// is no model; what it answers depends on the request alone.
+// images, which a small model does only sometimes. This one calls the tool that it is given, answers JSON by the schema, and says what it
+// was told. It is no model; what it answers depends on the request alone.
 import type { Script, SeenRequest } from "../../src/engines/testing.ts";
 import { readSeen, type Seen } from "./asked.ts";
 

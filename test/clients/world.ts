@@ -170,8 +170,8 @@ export interface Step {
 }
 
 /**
- * A task with tools: the first request that offers the first step's tool begins it, each further result brings the next step, and `done` ends
- * it. What a client asks beside it (a title, a choice of model) is left to the usual rules.
+ * A task with tools: the first request that offers the first step's tool begins it, each further result brings the next step, and `done`
+ * ends it. What a client asks beside it (a title, a choice of model) is left to the usual rules.
  */
 export function task(steps: readonly Step[], done: string): Rule {
   return (seen): Script | undefined => {

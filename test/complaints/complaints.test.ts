@@ -1,5 +1,5 @@
-// Complaints about other gateways that cross protocols: each test sends the same call by every protocol that is served (table.ts names them,
-// and the tests beside the code that answer the other complaints).
+// Complaints about other gateways that cross protocols: each test sends the same call by every protocol that is served (table.ts names
+// them, and the tests beside the code that answer the other complaints).
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { request as httpRequest, type IncomingMessage } from "node:http";
@@ -345,7 +345,8 @@ test("calls leave nothing behind in memory: of three rounds of calls at least on
   await round();
   const heaps = [await round(), await round(), await round(), await round()];
   const grown = heaps.slice(1).map((heap, place) => (heap - heaps[place]!) / callsOfRound);
-  // A call that stayed would hold its request, its answer and its record, several kilobytes, in each round. Compiled code and pools grow in some.
+  // A call that stayed would hold its request, its answer and its record, several kilobytes, in each round. Compiled code and pools grow in
+  // some.
   expect(Math.min(...grown), grown.join(", ")).toBeLessThan(1_024);
 }, 120_000);
 

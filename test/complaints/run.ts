@@ -1,5 +1,5 @@
-// `npm run test:complaints`: runs the tests that the table names, and prints for each complaint whether they passed. A complaint whose tests
-// did not run is "not run", and the program then ends with 1, as it does where one failed.
+// `npm run test:complaints`: runs the tests that the table names, and prints for each complaint whether they passed. A complaint whose
+// tests did not run is "not run", and the program then ends with 1, as it does where one failed.
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,5 +1,5 @@
-// The reader of forms under random inputs, seeded. It reads as the bytes come, so it has a test of its own beside the targets of fuzz.test.ts:
-// however the bytes are cut it ends, with the file and the fields or with an error that was made for a person.
+// The reader of forms under random inputs, seeded. It reads as the bytes come, so it has a test of its own beside the targets of
+// fuzz.test.ts: however the bytes are cut it ends, with the file and the fields or with an error that was made for a person.
 import type { IncomingMessage } from "node:http";
 import { Readable } from "node:stream";
 import fc from "fast-check";

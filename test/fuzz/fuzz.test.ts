@@ -1,5 +1,5 @@
-// Every reader of strangers' bytes under random inputs, seeded: a find prints the seed and the input that it shrank to. `npm run fuzz` looks
-// further, guided by coverage; what it found is in `corpus/` and is tried here first.
+// Every reader of strangers' bytes under random inputs, seeded: a find prints the seed and the input that it shrank to. `npm run fuzz`
+// looks further, guided by coverage; what it found is in `corpus/` and is tried here first.
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";

@@ -39,8 +39,8 @@ export interface InstanceOptions {
 }
 
 /**
- * A free port below those that systems give to servers and connections that name none. Such a port could be given to another process, also to
- * a child of the instance, before the instance listens.
+ * A free port below those that systems give to servers and connections that name none. Such a port could be given to another process, also
+ * to a child of the instance, before the instance listens.
  */
 async function unsharedPort(): Promise<number> {
   for (;;) {

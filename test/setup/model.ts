@@ -1,5 +1,5 @@
-// Fetches the small models once for all tests and benches, into a cache beside the installed packages. LINESHAFT_MODEL overrides the one that
-// generates text.
+// Fetches the small models once for all tests and benches, into a cache beside the installed packages. LINESHAFT_MODEL overrides the one
+// that generates text.
 import { fileURLToPath } from "node:url";
 import { defaultEmbeddingModel, ensureModel } from "../../src/models/index.ts";
 

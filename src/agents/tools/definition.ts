@@ -1,4 +1,4 @@
-// What a tool promises, and what of it can be kept.
+// What a tool's definition promises, and which of its promises are kept to.
 import { createHash } from "node:crypto";
 import { checkValues } from "../../gateway/values.ts";
 import { canonicalJson } from "../../store/index.ts";

@@ -1,5 +1,5 @@
-// Which coding agents a model's context holds. What each one needs is its first prompt, with its instructions and tools, and room for
-// an answer. The prompts were recorded in November 2026 (Claude Code 2.1, Codex 0.171, OpenCode 1.18, Gemini CLI 0.61), with four characters
+// Which coding agents a model's context holds. What each one needs is its first prompt, with its instructions and tools, and room for an
+// answer. The prompts were recorded in November 2026 (Claude Code 2.1, Codex 0.171, OpenCode 1.18, Gemini CLI 0.61), with four characters
 // counted as a token; a conversation grows from there.
 import type { DeploymentStatus } from "../../contract/index.ts";
 

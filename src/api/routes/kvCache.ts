@@ -1,5 +1,5 @@
-// KV caches, stored responses, conversations, files and batches hold prompts: an owner may have all that is kept of the project's erased, in
-// memory and on disk.
+// KV caches, stored responses, conversations, files and batches hold prompts: an owner may have all that is kept of the project's erased,
+// in memory and on disk.
 import { createRoute } from "@hono/zod-openapi";
 import type { ApiDependencies } from "../dependencies.ts";
 import { action, apiApp, ofProject } from "../apiApp.ts";

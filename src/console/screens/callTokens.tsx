@@ -117,7 +117,10 @@ function Claims({ call }: { call: CallDetail }) {
   );
 }
 
-/** Amounts by kind, from the engine's present rate card. Undefined when they do not add up to the settled price, because the card changed since. */
+/**
+ * Amounts by kind, from the engine's present rate card. Undefined when they do not add up to the settled price, because the card changed
+ * since.
+ */
 function pricesOf(
   call: CallDetail,
   engines: EngineResource[] | undefined,

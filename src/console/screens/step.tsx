@@ -194,7 +194,9 @@ function outputOf(step: StepResource): unknown {
   return said.content ?? step.output;
 }
 
-/** `read_machine({"machine":"M-002"})` for a tool call of a model, which has the shape {name, arguments} or {function: {name, arguments}}. */
+/**
+ * `read_machine({"machine":"M-002"})` for a tool call of a model, which has the shape {name, arguments} or {function: {name, arguments}}.
+ */
 function briefCall(call: unknown): string {
   const {
     name,

@@ -93,7 +93,10 @@ export const cutOff = (page: Page): Promise<string[]> =>
 export const sideways = (page: Page): Promise<number> =>
   page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
 
-/** What axe finds, by all its rules or by these, in one line each. Its legacy mode is enough for a document without frames, and twice as fast. */
+/**
+ * What axe finds, by all its rules or by these, in one line each. Its legacy mode is enough for a document without frames, and twice as
+ * fast.
+ */
 export async function findings(page: Page, rules?: string[]): Promise<string[]> {
   const axe = new AxeBuilder({ page }).setLegacyMode(true);
   const { violations } = await (rules === undefined ? axe : axe.withRules(rules)).analyze();
@@ -101,8 +104,8 @@ export async function findings(page: Page, rules?: string[]): Promise<string[]> 
 }
 
 /**
- * What is wrong with a screen of the console once it shows a text: it scrolls sideways, cuts a text, or axe finds something. The elements are
- * the same in both themes, so only their colours are checked in the dark one.
+ * What is wrong with a screen of the console once it shows a text: it scrolls sideways, cuts a text, or axe finds something. The elements
+ * are the same in both themes, so only their colours are checked in the dark one.
  */
 export async function faultsOf(page: Page, path: string, shows: string): Promise<string[]> {
   await page.emulateMedia({ colorScheme: "light" });

@@ -13,7 +13,10 @@ export function Count({ value, unit }: { value: number; unit?: string }) {
   );
 }
 
-/** `scale` is the scale of the column. Without it the amount has its own. With `cut` it is cut instead of rounded, so that it is never shown as more. */
+/**
+ * `scale` is the scale of the column. Without it the amount has its own. With `cut` it is cut instead of rounded, so that it is never shown
+ * as more.
+ */
 export function Money({
   nano,
   currency,

@@ -1,5 +1,5 @@
-// Anthropic's API as an engine: Messages for calls, count_tokens for questions of a prompt's length, and the list of models for what a model
-// can do. A client that speaks Messages reaches it with the body and the `anthropic-*` headers that it sent; what is not passed on is
+// Anthropic's API as an engine: Messages for calls, count_tokens for questions of a prompt's length, and the list of models for what a
+// model can do. A client that speaks Messages reaches it with the body and the `anthropic-*` headers that it sent; what is not passed on is
 // judged before (wire/messages/denied.ts).
 //
 // The other headers sent are exactly those written here. Nothing of a client's request is passed on, least of all its key.

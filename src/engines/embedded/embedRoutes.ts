@@ -1,6 +1,6 @@
-// The routes of a worker whose model makes embeddings: `POST /v1/embeddings` in OpenAI's shape, and what the supervisor and the adapter ask.
-// Inputs of one call are computed one after the other, so that the inputs of another call come between them. A closed connection ends its
-// call before its next input.
+// The routes of a worker whose model makes embeddings: `POST /v1/embeddings` in OpenAI's shape, and what the supervisor and the adapter
+// ask. Inputs of one call are computed one after the other, so that the inputs of another call come between them. A closed connection ends
+// its call before its next input.
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from "node:http";
 import { z } from "zod";
 import { LineshaftError } from "../../errors/index.ts";

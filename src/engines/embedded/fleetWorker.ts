@@ -27,7 +27,9 @@ const drainMs = 60_000;
 const drainPollMs = 100;
 /** Memory of a worker beside weights and KV: the process, the library, compute buffers. Measured: 280 MB. */
 const besidesBytes = 300e6;
-/** Share of the memory that is free at the start that KV may take where a manifest names no context, and the context that it is never below. */
+/**
+ * Share of the memory that is free at the start that KV may take where a manifest names no context, and the context that it is never below.
+ */
 const kvShare = 0.5;
 const leastContextTokens = 4_096;
 const contextStep = 256;

@@ -1,8 +1,9 @@
 // The disk tier: a folder of KV files, shared by the replicas of a deployment, that outlives the worker.
 //
 // A state is two files: ID.state, written by the library, and ID.json, which describes it and is written afterwards. A state counts only
-// once its ID.json exists. Both appear by rename, so a killed worker leaves at worst a state without ID.json, which the next start removes. ID is a hash of model, cache salt and tokens: two replicas that park the same state
-// write the same file. KV files are prompts: the folder is 0700, files are 0600, and they go with their project.
+// once its ID.json exists. Both appear by rename, so a killed worker leaves at worst a state without ID.json, which the next start removes.
+// ID is a hash of model, cache salt and tokens: two replicas that park the same state write the same file. KV files are prompts: the folder
+// is 0700, files are 0600, and they go with their project.
 //
 // A state that this process did not write is checked by CRC-32 before the library reads it, because the library may crash on one that is
 // damaged. Anything wrong with a file is a miss, never a failure. Last use is the modification time of ID.json, so that replicas agree on

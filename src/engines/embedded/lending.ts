@@ -1,5 +1,5 @@
-// A state handed from one worker to another through the folder that both share. The first keeps it under a lease, the second finds it by the
-// lease's name.
+// A state handed from one worker to another through the folder that both share. The first keeps it under a lease, the second finds it by
+// the lease's name.
 import type { KvFile } from "./kvIndex.ts";
 import type { KvStore, StateOwner } from "./kvStore.ts";
 import { readLease } from "./leases.ts";

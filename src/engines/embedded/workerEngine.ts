@@ -1,5 +1,5 @@
-// A worker of this machine as an engine, by what its model does: text (adapter.ts), or embeddings (below). A worker that makes embeddings has no
-// KV that another call could use, so it is no KvEngine, and it is asked by OpenAI's embeddings alone.
+// A worker of this machine as an engine, by what its model does: text (adapter.ts), or embeddings (below). A worker that makes embeddings
+// has no KV that another call could use, so it is no KvEngine, and it is asked by OpenAI's embeddings alone.
 import type { Engine } from "../engine.ts";
 import { EngineError, type EndpointFacts, type EngineAnswer, type EngineRequest } from "../types.ts";
 import { ask, requestHeaders } from "../wire/ask.ts";

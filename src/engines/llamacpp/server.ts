@@ -1,10 +1,10 @@
-// What only llama.cpp's server has beside OpenAI's routes: `/props` (context of a slot, slots, media, what the chat template can), and exact
-// counts by `/apply-template` and `/tokenize`. It takes no cache salt.
+// What only llama.cpp's server has beside OpenAI's routes: `/props` (context of a slot, slots, media, what the chat template can), and
+// exact counts by `/apply-template` and `/tokenize`. It takes no cache salt.
 //
 // What its model answers depends on how the server was started (`--embeddings`, `--reranking`), and no route says it. So each API is asked
-// once for one token. A server answers 501 for an API that it lacks, and 500 where the model writes no text. A server that reranks also answers
-// embeddings, whose numbers are zeros, so it is asked for no embeddings. A start of the server is asked again when its properties have
-// changed or it was away. A template that knows no tools drops them without a word, so tools are refused there.
+// once for one token. A server answers 501 for an API that it lacks, and 500 where the model writes no text. A server that reranks also
+// answers embeddings, whose numbers are zeros, so it is asked for no embeddings. A start of the server is asked again when its properties
+// have changed or it was away. A template that knows no tools drops them without a word, so tools are refused there.
 //
 // Whether it continues a last message of the role `assistant` depends on its version, on how it was started (`--no-prefill-assistant`) and
 // on its model: a template that thinks refuses it in many versions. Servers since May 2026 have the field `continue_final_message`. Older

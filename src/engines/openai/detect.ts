@@ -1,6 +1,6 @@
 // Which software answers at an OpenAI-compatible address. Most say it in their list of models (`owned_by`). Ollama names the owner of the
-// model there, and an older llama.cpp or a proxy in front of one may name anybody, so an unknown owner's address is asked for a route that only
-// one software has. Providers that are known by their host are not asked.
+// model there, and an older llama.cpp or a proxy in front of one may name anybody, so an unknown owner's address is asked for a route that
+// only one software has. Providers that are known by their host are not asked.
 import { ask } from "../wire/ask.ts";
 import { softwareOf, type Software } from "../wire/chat/fields.ts";
 import { isProps, LlamacppServer } from "../llamacpp/server.ts";

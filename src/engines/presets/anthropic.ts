@@ -1,5 +1,5 @@
-// Anthropic, by its own API. Writing to the cache costs 1.25 times a prompt's price for five minutes, and 2 times for an hour. Context lengths
-// are asked of its list of models.
+// Anthropic, by its own API. Writing to the cache costs 1.25 times a prompt's price for five minutes, and 2 times for an hour. Context
+// lengths are asked of its list of models.
 import type { Preset } from "./types.ts";
 
 const published = {

@@ -1,5 +1,5 @@
-// Volcano Engine Ark (Doubao). Its addresses end in /api/v3. Models are named with their date, or by the id of an endpoint of the customer's.
-// Public prices are in CNY; the ones here are a public list's conversion to USD.
+// Volcano Engine Ark (Doubao). Its addresses end in /api/v3. Models are named with their date, or by the id of an endpoint of the
+// customer's. Public prices are in CNY; the ones here are a public list's conversion to USD.
 import type { Preset } from "./types.ts";
 
 const published = {

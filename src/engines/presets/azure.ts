@@ -1,5 +1,5 @@
-// Azure OpenAI by its v1 API: OpenAI's bodies, at an address of the customer's own, with the key in a header of its own. `model` is the name
-// that the customer gave the deployment.
+// Azure OpenAI by its v1 API: OpenAI's bodies, at an address of the customer's own, with the key in a header of its own. `model` is the
+// name that the customer gave the deployment.
 import { gptModels } from "./openai.ts";
 import type { Preset } from "./types.ts";
 

@@ -1,5 +1,5 @@
-// Alibaba Cloud Model Studio (DashScope), the compatible mode. Prices depend on the length of the whole prompt. It caches by itself, and takes
-// `cache_control` marks. The prices are those of the international site, in USD.
+// Alibaba Cloud Model Studio (DashScope), the compatible mode. Prices depend on the length of the whole prompt. It caches by itself, and
+// takes `cache_control` marks. The prices are those of the international site, in USD.
 import type { Preset } from "./types.ts";
 
 const published = {

@@ -1,5 +1,5 @@
-// Google's Gemini API, by its own API. Context lengths are asked of its list of models. The price of Flash 3.8 is that until the end of 2026;
-// Google has announced the double from January 2027 on. Where no price of cached tokens is given, they cost as much as others.
+// Google's Gemini API, by its own API. Context lengths are asked of its list of models. The price of Flash 3.8 is that until the end of
+// 2026; Google has announced the double from January 2027 on. Where no price of cached tokens is given, they cost as much as others.
 import type { Preset } from "./types.ts";
 
 const published = {

@@ -1,5 +1,5 @@
-// Tencent Hunyuan, its OpenAI-compatible API. Names that end in -latest move from version to version, and no public price list that names them
-// was found, so an engine of it needs --price-in and --price-out.
+// Tencent Hunyuan, its OpenAI-compatible API. Names that end in -latest move from version to version, and no public price list that names
+// them was found, so an engine of it needs --price-in and --price-out.
 import type { Preset } from "./types.ts";
 
 export const hunyuan: Preset = {

@@ -1,5 +1,5 @@
-// OpenRouter: models of many providers under PROVIDER/MODEL. What a call costs depends on the provider that served it, so no price is offered.
-// It takes `cache_control` marks and hands them on.
+// OpenRouter: models of many providers under PROVIDER/MODEL. What a call costs depends on the provider that served it, so no price is
+// offered. It takes `cache_control` marks and hands them on.
 import type { Preset } from "./types.ts";
 
 export const openrouter: Preset = {

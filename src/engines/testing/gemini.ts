@@ -1,5 +1,5 @@
-// The scripted engine in the shape of Google's generateContent. Composed from Google's API reference, not recorded: every object of a stream
-// has the usage so far, the last one says why the answer finished, and thought is counted beside the answer.
+// The scripted engine in the shape of Google's generateContent. Composed from Google's API reference, not recorded: every object of a
+// stream has the usage so far, the last one says why the answer finished, and thought is counted beside the answer.
 import type { ServerResponse } from "node:http";
 import type { Script } from "../testing.ts";
 import type { ScriptedWire } from "./wire.ts";

@@ -1,5 +1,5 @@
-// The scripted engine in the shape of Anthropic's Messages. Composed from Anthropic's API reference, not recorded: the order of events, and the
-// members of a message and of its usage, are those that it documents.
+// The scripted engine in the shape of Anthropic's Messages. Composed from Anthropic's API reference, not recorded: the order of events, and
+// the members of a message and of its usage, are those that it documents.
 import type { ServerResponse } from "node:http";
 import type { Script } from "../testing.ts";
 import type { ScriptedWire } from "./wire.ts";

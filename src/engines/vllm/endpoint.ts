@@ -17,7 +17,9 @@ import { type KvChange, translate } from "./translate.ts";
 
 type Json = Record<string, unknown>;
 
-/** Fields of vLLM's that move KV or change the order of its queue. They are set here or not at all; the gateway refuses them from clients. */
+/**
+ * Fields of vLLM's that move KV or change the order of its queue. They are set here or not at all; the gateway refuses them from clients.
+ */
 const engineOnly = ["kv_transfer_params", "ec_transfer_params", "kv_hints", "priority"];
 
 /** Why a hint or a fact was not honoured. */

@@ -1,9 +1,9 @@
 // The way to one publisher of KV events: a SUB socket for what happens, and a DEALER that asks its ROUTER for what happened.
 // vLLM's side is `ZmqEventPublisher`; SGLang's is a copy of it.
 //
-// libzmq opens its sockets itself, so this is a second door to the network, under the rules of the first (egress/): the host is the engine's
-// own, never one that the engine names; it is resolved and judged, and the socket gets the literal address that was judged. libzmq's own
-// reconnecting is off, because a watcher has to know of every break, and a name may resolve anew.
+// libzmq opens its sockets itself, so this is a second door to the network, under the rules of the first (egress/): the host is the
+// engine's own, never one that the engine names; it is resolved and judged, and the socket gets the literal address that was judged.
+// libzmq's own reconnecting is off, because a watcher has to know of every break, and a name may resolve anew.
 import type { Dealer, Subscriber } from "zeromq";
 import { messageSequence } from "./kvWire.ts";
 import { EgressError, judgedAddress } from "../../egress/index.ts";

@@ -1,5 +1,5 @@
-// One line of a batch as a call: decoded by the protocol of the batch's endpoint, served like any other call, and written as its line of the
-// output or of the error file (developers.openai.com/api/docs/guides/batch).
+// One line of a batch as a call: decoded by the protocol of the batch's endpoint, served like any other call, and written as its line of
+// the output or of the error file (developers.openai.com/api/docs/guides/batch).
 import { processMemory } from "../../bounded/index.ts";
 import { LineshaftError } from "../../errors/index.ts";
 import type { Principal } from "../../governance/types.ts";

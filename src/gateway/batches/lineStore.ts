@@ -90,7 +90,9 @@ export class LineStore {
     await this.#db.query("update batch_lines set claimed_at = now() where owner = $1", [owner]);
   }
 
-  /** Writes how a line has ended, once; the line stays with its process until `recorded`. False where another process has taken the line. */
+  /**
+   * Writes how a line has ended, once; the line stays with its process until `recorded`. False where another process has taken the line.
+   */
   async settle(line: ClaimedLine, call: string, { isDone, text }: LineResult): Promise<boolean> {
     const { rowCount } = await this.#db.query(
       `with ended as (

@@ -1,5 +1,5 @@
-// The lines of a batch's input file (JSON Lines, developers.openai.com/api/docs/guides/batch): where one ends, and what one has to say. Pure.
-// A batch begins only when each of its lines is right, so that a mistake is told at once and not found in an output of a day later.
+// The lines of a batch's input file (JSON Lines, developers.openai.com/api/docs/guides/batch): where one ends, and what one has to say.
+// Pure. A batch begins only when each of its lines is right, so that a mistake is told at once and not found in an output of a day later.
 import { JsonBoundError, JsonMeter } from "../../bounded/index.ts";
 import { limits } from "../limits.ts";
 import { isStorable } from "../../store/index.ts";

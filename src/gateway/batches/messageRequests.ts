@@ -1,5 +1,5 @@
-// The requests of a batch of Anthropic's API: `{"requests": [{"custom_id", "params"}]}`. The body may hold tens of thousands of them, so its
-// text is cut into requests and each is read alone, with turns of the event loop between. Pure.
+// The requests of a batch of Anthropic's API: `{"requests": [{"custom_id", "params"}]}`. The body may hold tens of thousands of them, so
+// its text is cut into requests and each is read alone, with turns of the event loop between. Pure.
 import { nextTurn } from "../../bounded/index.ts";
 import { isStorable } from "../../store/index.ts";
 import { limits } from "../limits.ts";

@@ -102,8 +102,9 @@ async function remove(asked: Questioned): Promise<Reply> {
 const hasEnded = ({ status }: Batch): boolean => !["validating", "in_progress", "cancelling"].includes(status);
 
 /**
- * Requests are counted as processing until all of them have ended, as Anthropic counts them. `results_url` is a path, which Anthropic's SDKs
- * resolve against their own base address: an address made from the headers of a request could name another host, which would get the key.
+ * Requests are counted as processing until all of them have ended, as Anthropic counts them. `results_url` is a path, which Anthropic's
+ * SDKs resolve against their own base address: an address made from the headers of a request could name another host, which would get the
+ * key.
  */
 function shown(of: Batch): Json {
   const ended = hasEnded(of);

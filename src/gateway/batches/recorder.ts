@@ -1,5 +1,5 @@
-// Lines that have ended stay with their process until the records of their calls can be read in Postgres. A batch ends only when none of its
-// lines is in that state (store.ts, `hasWork`), so a client that sees it ended sees its calls and its price.
+// Lines that have ended stay with their process until the records of their calls can be read in Postgres. A batch ends only when none of
+// its lines is in that state (store.ts, `hasWork`), so a client that sees it ended sees its calls and its price.
 //
 // Lines that end while one statement runs share the next one, so that a busy batch costs few statements.
 import type { AttemptLedger } from "../../ledger/index.ts";

@@ -106,7 +106,9 @@ export class BatchStore {
     return rows.map(batchOf);
   }
 
-  /** The batch as it is then; undefined where the project has none of that id, or where it has ended. Lines under way go on to their end. */
+  /**
+   * The batch as it is then; undefined where the project has none of that id, or where it has ended. Lines under way go on to their end.
+   */
   async cancel(project: string, id: string): Promise<Batch | undefined> {
     const { rows } = await this.#db.query<BatchRow>(
       `update batches set status = 'cancelling', ends = coalesce(ends, 'batch_cancelled'), times = times || ${moment("cancelling_at")}

@@ -1,4 +1,5 @@
-// What every protocol for calls without output promises (embeddings, rerank), as one suite that each one's test calls with bodies of its own.
+// What every protocol for calls without output promises (embeddings, rerank), as one suite that each one's test calls with bodies of its
+// own.
 import { describe, expect, test } from "vitest";
 import { LineshaftError } from "../../errors/index.ts";
 import type { RegisteredEndpoint } from "../../engines/index.ts";

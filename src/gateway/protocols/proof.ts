@@ -1,8 +1,8 @@
-// How the proof of a model's thought passes through a client of another API. A client sends thought back as it got it, and knows one
-// member for its proof (Anthropic's `signature`, Gemini's `thoughtSignature`, OpenAI's `encrypted_content`). What the client's own API gave
-// stands there as it is. What another API gave travels in an envelope that begins with `ls1.`, and is taken out again in the next turn.
-// The thought's text travels with it where the client is not shown the text, or leaves it out of what it sends back. One envelope serves all
-// APIs, so a conversation that moves from one to another keeps its proofs.
+// How the proof of a model's thought passes through a client of another API. A client sends thought back as it got it, and knows one member
+// for its proof (Anthropic's `signature`, Gemini's `thoughtSignature`, OpenAI's `encrypted_content`). A proof of the client's own API
+// stands there unchanged. A proof of another API travels in an envelope that begins with `ls1.`, and is taken out again in the next turn.
+// The thought's text travels with it where the client is not shown the text, or leaves it out of what it sends back. One envelope serves
+// all APIs, so a conversation that moves from one to another keeps its proofs.
 import type { Part, Proof } from "../../engines/index.ts";
 
 const mark = "ls1.";

@@ -100,8 +100,8 @@ export function routeOf(method: string, path: string, headers: IncomingHttpHeade
 const meantBounds = { characters: 300, parts: 12 };
 
 /**
- * `POST /v1/chat/completions`: the request that was probably meant by one that is not served. The usual mistakes of a base address are a `/v1`
- * that is missing or doubled, another path before it, and slashes too many; beside them a wrong method. Undefined where none fits.
+ * `POST /v1/chat/completions`: the request that was probably meant by one that is not served. The usual mistakes of a base address are a
+ * `/v1` that is missing or doubled, another path before it, and slashes too many; beside them a wrong method. Undefined where none fits.
  */
 export function meantBy(method: string, path: string): string | undefined {
   if (path.length > meantBounds.characters) return undefined;

@@ -1,5 +1,6 @@
-// Whether an endpoint can be asked a call at all, and what of it would be lost where the call is written in another format than its own.
-// What would be lost is refused by the name that the client gave it; what asks for nothing is left out and said so.
+// Whether an endpoint can be asked a call at all, and which fields would be lost where the call is written in another format than its own.
+// A field that asks for something is refused by the client's name for it. A field that asks for nothing is left out, and the answer says
+// so.
 import { LineshaftError } from "../../errors/index.ts";
 import { shapeFor, writerOf } from "../../engines/index.ts";
 import type { Asked, Denied, RegisteredEndpoint, Shape } from "../../engines/index.ts";

@@ -1,7 +1,7 @@
-// A call of an API that is not OpenAI's chat. At an engine of the same API it leaves as it came, but for the model's name and the limit; what
-// would change the price or the payer is refused by name. At an engine that speaks chat it is written as a chat completion from the typed
-// view and judged by the rules of every chat call (fields, media, bounds). At any other engine the typed view is written in that engine's
-// format. Refusals name fields as the client wrote them.
+// A call of an API that is not OpenAI's chat. At an engine of the same API it leaves as it came, but for the model's name and the limit;
+// what would change the price or the payer is refused by name. At an engine that speaks chat it is written as a chat completion from the
+// typed view and judged by the rules of every chat call (fields, media, bounds). At any other engine the typed view is written in that
+// engine's format. Refusals name fields as the client wrote them.
 import { writeChat, writerOf } from "../../engines/index.ts";
 import type {
   AnswerFormat,
@@ -60,7 +60,7 @@ export abstract class TranslatedCall implements ModelCall {
   readonly verbosity = undefined;
   readonly cacheKey = undefined;
   readonly received: Received | undefined;
-  /** What the fitted endpoint is not asked, by the client's names. */
+  /** Fields that the fitted endpoint is not sent, by the client's names. */
   #leftOut: readonly string[] | undefined;
   /** The call as a chat completion: once an endpoint that speaks chat was fitted, the one that it takes. */
   #chat: ModelCall | undefined;
@@ -69,7 +69,10 @@ export abstract class TranslatedCall implements ModelCall {
     this.received = received;
   }
 
-  /** Parts of the call that only engines of its own API can be asked and whose loss changes nothing else, by their paths in the client's body. */
+  /**
+   * Parts of the call that only engines of its own API can be asked and whose loss changes nothing else, by their paths in the client's
+   * body.
+   */
   protected abstract readonly unsaid: readonly string[];
   /** Chat's fields that the client's software sends unasked: where an endpoint does not take one it is left out, and not refused. */
   protected readonly hints: readonly string[] = [];

@@ -66,8 +66,8 @@ export interface Question {
   /** What it does, on the caller's organisation; the server asks governance before it is answered. */
   readonly action: Action;
   /**
-   * Its body is a form with a file (multipart/form-data, RFC 7578), or JSON with so many requests that it is given as `text` and not parsed;
-   * absent: JSON or nothing.
+   * Its body is a form with a file (multipart/form-data, RFC 7578), or JSON with so many requests that it is given as `text` and not
+   * parsed; absent: JSON or nothing.
    */
   readonly takes?: "form" | "requests";
   /** Throws LineshaftError. */

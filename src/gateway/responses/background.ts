@@ -1,5 +1,5 @@
-// Responses that run in the background: their request is answered at once, and they go on when its client has gone. Their events are written
-// while they come, so that any process can tell them from any number on, and how they end is written like every stored response.
+// Responses that run in the background: their request is answered at once, and they go on when its client has gone. Their events are
+// written while they come, so that any process can tell them from any number on, and how they end is written like every stored response.
 import { processMemory } from "../../bounded/index.ts";
 import { LineshaftError } from "../../errors/index.ts";
 import type { Logger } from "../../telemetry/index.ts";

@@ -72,7 +72,8 @@ export class BackgroundRows {
   }
 
   /**
-   * Adds events, whose numbers rise; those of a write whose end is not known may come again, with later ones behind them. False where the response does not run here any more.
+   * Adds events, whose numbers rise; those of a write whose end is not known may come again, with later ones behind them. False where the
+   * response does not run here any more.
    */
   async add(project: string, id: string, events: readonly NumberedEvent[]): Promise<boolean> {
     const [first] = events;

@@ -1,5 +1,6 @@
-// How much a project may keep in stored responses and conversations, and for how long, its files and batches included. The database adds up what is kept (migration 0038);
-// a process asks for the sum of a project at most every few seconds, so the bound may be passed by what is stored in that time.
+// How much a project may keep in stored responses and conversations, and for how long, its files and batches included. The database adds up
+// what is kept (migration 0038); a process asks for the sum of a project at most every few seconds, so the bound may be passed by what is
+// stored in that time.
 import { LineshaftError } from "../../errors/index.ts";
 import type { Database } from "../../store/index.ts";
 import { limits } from "../limits.ts";

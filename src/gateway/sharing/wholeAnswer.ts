@@ -1,5 +1,5 @@
-// An answer gathered over its chunks so that it can be given again, in whatever protocol it is asked for then. What has meaning for one
-// engine alone (proofs of thoughts, items that are not read) is not kept, and neither is an answer that did not end by itself.
+// An answer gathered from its chunks so that it can be given again, in any protocol. Parts that only its engine understands (proofs of
+// thoughts, items that are not read) are not kept, and neither is an answer that did not end by itself.
 import type { AnswerDelta, ToolCallDelta, Usage } from "../../engines/index.ts";
 import { limits } from "../limits.ts";
 import type { AnswerChunk } from "../types.ts";

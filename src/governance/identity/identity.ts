@@ -46,8 +46,8 @@ interface KeyRow {
 }
 
 /**
- * Organisations, projects and keys. `secret` is the installation's 32-byte key of the HMAC under which tokens are stored. Its verbs throw what
- * the store throws (`store_unavailable`, `storage_full`), and answer undefined for what does not exist.
+ * Organisations, projects and keys. `secret` is the installation's 32-byte key of the HMAC under which tokens are stored. Its verbs throw
+ * what the store throws (`store_unavailable`, `storage_full`), and answer undefined for what does not exist.
  */
 export class Identity {
   readonly #db: Database;
@@ -96,7 +96,7 @@ export class Identity {
         return believed.principal;
       throw error;
     }
-    // What was read before a revocation may be of the key that was revoked: remembered, it would keep that key alive.
+    // A row that was read before a revocation may be the revoked key's: to remember it would keep that key alive.
     if (revocations !== this.#revocations) return principal;
     this.#remember(cacheKey, principal, now);
     return principal;
@@ -138,8 +138,8 @@ export class Identity {
   }
 
   /**
-   * The principal of a key by its id, for work of it that goes on without its token; undefined where it was revoked or never was. The answer
-   * is that of the database at this moment.
+   * The principal of a key by its id, for work of it that goes on without its token; undefined where it was revoked or never was. The
+   * answer is that of the database at this moment.
    */
   async principalOf(key: string): Promise<Principal | undefined> {
     return this.#principal("k.id = $1", key);

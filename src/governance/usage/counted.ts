@@ -1,7 +1,8 @@
 // A call that counts against its limits on use, from its beginning to its end.
 //
-// It is counted in two steps. `Limiter.begin` counts the request, the call under way, its bytes, and one token, so that a call over its limit
-// is refused before anything is done for it. `prompt` counts the prompt once its tokens are known, for which an engine may have been asked.
+// It is counted in two steps. `Limiter.begin` counts the request, the call under way, its bytes, and one token, so that a call over its
+// limit is refused before anything is done for it. `prompt` counts the prompt once its tokens are known, for which an engine may have been
+// asked.
 import { limitHeaders } from "./headers.ts";
 import type { Part } from "./share.ts";
 import type { Shares } from "./shares.ts";

@@ -75,8 +75,8 @@ export class Limiter {
 
   /**
    * Counts a call against every limit of its scopes, but for the tokens of its prompt (`Counted.prompt`). Throws LineshaftError
-   * `rate_limit_exceeded` (429) or `call_over_limit` (429). Rejects with the signal's reason where the call is stopped while it waits, and with
-   * StoreUnavailableError where a share is used up while the database is away.
+   * `rate_limit_exceeded` (429) or `call_over_limit` (429). Rejects with the signal's reason where the call is stopped while it waits, and
+   * with StoreUnavailableError where a share is used up while the database is away.
    */
   begin(use: Use): Counted | Promise<Counted> {
     const found = this.#table.of(use);

@@ -1,5 +1,5 @@
-// The database of a home for a command that is not the instance itself: the one that DATABASE_URL names, the embedded one of an instance that
-// runs, or the embedded one started for the time of the work.
+// The database of a home for a command that is not the instance itself: the one that DATABASE_URL names, the embedded one of an instance
+// that runs, or the embedded one started for the time of the work.
 import { existsSync } from "node:fs";
 import { endOrphans, Supervisor, type Home } from "../../fleet/index.ts";
 import { BackupError, ownerRole, urlAs, type DatabaseUrls, type ExternalUrls } from "../../store/index.ts";

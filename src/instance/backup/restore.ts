@@ -1,5 +1,5 @@
-// `lineshaft restore`: a backup into an empty home and an empty database. Nothing is overwritten, and nothing of the instance that was saved
-// goes on by itself: its leases are fenced, its runs are paused, its spools are put aside.
+// `lineshaft restore`: a backup into an empty home and an empty database. Nothing is overwritten, and nothing of the instance that was
+// saved goes on by itself: its leases are fenced, its runs are paused, its spools are put aside.
 //
 //   file read to its end and found whole -> home and database found empty -> home marked -> rows, spools and secrets written, in one
 //   transaction of the database -> mark removed -> books proven

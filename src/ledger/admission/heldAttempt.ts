@@ -49,9 +49,9 @@ export class UnderWay {
   }
 
   /**
-   * Its prompt has fewer tokens than were held: it covers as much output as before for less money, and where a whole limit was lowered as much
-   * of that limit as the same money covers. Answers what is free then; undefined where nothing changes. Throws `storage_full`, and then
-   * nothing changes.
+   * Its prompt has fewer tokens than were held: it covers as much output as before for less money, and where a whole limit was lowered as
+   * much of that limit as the same money covers. Answers what is free then; undefined where nothing changes. Throws `storage_full`, and
+   * then nothing changes.
    */
   recount(promptTokens: number): bigint | undefined {
     const { heldNano } = this;

@@ -60,8 +60,8 @@ export class Reign {
   }
 
   /**
-   * Begins an epoch with its spool. `onFenced`: the process was taken for dead. Throws StoreUnavailableError, `storage_full` and the errors of
-   * the spool's system calls; what was begun by then is ended.
+   * Begins an epoch with its spool. `onFenced`: the process was taken for dead. Throws StoreUnavailableError, `storage_full` and the errors
+   * of the spool's system calls; what was begun by then is ended.
    */
   static async begin(options: ReignOptions, onFenced: (reign: Reign) => void): Promise<Reign> {
     const { db, session, spools, machine, clock, onSpoolFailure } = options;

@@ -1,5 +1,5 @@
-// Which budgets a scope has, as one process knows it. That a scope has none is remembered too: a budget that is set later is `pending` until
-// every process has heard of it. A scope that work under way belongs to is never forgotten.
+// Which budgets a scope has, as one process knows it. That a scope has none is remembered too: a budget that is set later is `pending`
+// until every process has heard of it. A scope that work under way belongs to is never forgotten.
 interface Known {
   budgets: readonly string[];
   /** Attempts under way that belong to it. */

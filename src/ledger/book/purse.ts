@@ -23,7 +23,10 @@ export class Purse {
    * granted here, asked for or given back, so that what the database has leased afterwards is known exactly.
    */
   isAcknowledged = true;
-  /** Such work may have begun before the budget counts: what it used comes back when it is posted, so only fresh figures say that money is gone. */
+  /**
+   * Such work may have begun before the budget counts: what it used comes back when it is posted, so only fresh figures say that money is
+   * gone.
+   */
   wasJoined = false;
   /** Its limit is lower than when its figures were told: everything that is free goes back, until the database has told new ones. */
   wasLowered = false;

@@ -93,8 +93,9 @@ export class Leases {
   }
 
   /**
-   * Takes money: each ask gets at least `leastNano` on every part or nothing, in their order, in one statement. Answers a row for each part.
-   * Throws EpochFencedError, and StoreUnavailableError when the database is away. What is granted after that all the same is given back.
+   * Takes money: each ask gets at least `leastNano` on every part or nothing, in their order, in one statement. Answers a row for each
+   * part. Throws EpochFencedError, and StoreUnavailableError when the database is away. What is granted after that all the same is given
+   * back.
    */
   async take(asks: readonly Ask[]): Promise<LeaseAnswer[]> {
     const items = JSON.stringify(asks.map((ask) => this.#askItem(ask)));
@@ -106,8 +107,8 @@ export class Leases {
   }
 
   /**
-   * Gives money back, and answers recalls of these shares, with amounts of 0 too. Resolves when it is certain that it was given back; throws
-   * StoreUnavailableError when it is certain that it was not, and EpochFencedError.
+   * Gives money back, and answers recalls of these shares, with amounts of 0 too. Resolves when it is certain that it was given back;
+   * throws StoreUnavailableError when it is certain that it was not, and EpochFencedError.
    */
   async giveBack(shares: readonly GivenBack[]): Promise<void> {
     const items = JSON.stringify(shares.map(heldItem));
@@ -117,8 +118,9 @@ export class Leases {
   /**
    * This process works by every change of a budget up to `seq`. `held`: what its calls hold of budgets that they began without, and what of
    * that is settled and not posted; it becomes leased, also beyond the limits. The process must not have taken any of these budgets.
-   * Repeating it changes nothing, whatever `held` says then. To be called while no batch of its spool is being posted. `posted`: the number of
-   * the last posted record of each spool; throws where more is posted than that. Answers what is leased now of the periods that `held` names.
+   * Repeating it changes nothing, whatever `held` says then. To be called while no batch of its spool is being posted. `posted`: the number
+   * of the last posted record of each spool; throws where more is posted than that. Answers what is leased now of the periods that `held`
+   * names.
    */
   async acknowledge(seq: number, held: readonly GivenBack[], posted: Record<string, number>): Promise<GivenBack[]> {
     const values = [this.epoch.id, seq, JSON.stringify(held.map(heldItem)), JSON.stringify(posted)];
@@ -255,8 +257,8 @@ export async function closeEpoch(db: Database, epoch: number, ends: Record<strin
 }
 
 /**
- * Takes the money of an epoch that seems to be dead, for ever: it is booked to suspense by name, one item for each budget and period. Answers
- * the items; an epoch that is not live has none.
+ * Takes the money of an epoch that seems to be dead, for ever: it is booked to suspense by name, one item for each budget and period.
+ * Answers the items; an epoch that is not live has none.
  */
 export async function fenceEpoch(db: Database, epoch: number): Promise<LostLease[]> {
   const { rows } = await db.query<{

@@ -11,9 +11,9 @@ interface RestoredBooks {
 /**
  * Fences every epoch of a database that was loaded from a backup. To be called as the tables' owner, in the transaction that loads it.
  *
- * An epoch of the database's other life may have any number that this one had not given yet. Numbers of epochs therefore go on from the time
- * of the restore in milliseconds, which no count of starts reaches, and so does the incarnation in seconds: a second restore of the same
- * backup gives others.
+ * An epoch of the database's other life may have any number that this one had not given yet. Numbers of epochs therefore go on from the
+ * time of the restore in milliseconds, which no count of starts reaches, and so does the incarnation in seconds: a second restore of the
+ * same backup gives others.
  */
 export async function fenceRestored(client: Queryable): Promise<RestoredBooks> {
   const { rows: raised } = await client.query<{ incarnation: string }>(

@@ -1,6 +1,6 @@
-// A BERT encoder for sentence embeddings, as its makers publish it (safetensors, tokenizer.json, config.json), written as the GGUF file that
-// llama.cpp loads (architecture `bert`). Names of tensors and metadata are those of llama.cpp's convert_hf_to_gguf.py. Matrices become 16-bit
-// floats; vectors and the embeddings of positions and token types stay at 32 bits, because llama.cpp adds them.
+// A BERT encoder for sentence embeddings, as its makers publish it (safetensors, tokenizer.json, config.json), written as the GGUF file
+// that llama.cpp loads (architecture `bert`). Names of tensors and metadata are those of llama.cpp's convert_hf_to_gguf.py. Matrices become
+// 16-bit floats; vectors and the embeddings of positions and token types stay at 32 bits, because llama.cpp adds them.
 import { z } from "zod";
 import { type GgufTensor, type GgufValue, writeGguf } from "./gguf.ts";
 import { readSafetensors, type SafeTensor } from "./safetensors.ts";

@@ -1,5 +1,5 @@
-// Writes a GGUF file, version 3 (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md): metadata, then tensors, each at a multiple of 32
-// bytes. The same input gives the same bytes, so that the result has a digest that can be pinned.
+// Writes a GGUF file, version 3 (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md): metadata, then tensors, each at a multiple of
+// 32 bytes. The same input gives the same bytes, so that the result has a digest that can be pinned.
 
 /** A value of the metadata. Integers are written as 32 bits, other numbers as 32-bit floats. */
 export type GgufValue =

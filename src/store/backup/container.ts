@@ -1,7 +1,7 @@
-// The file of a backup: a tar archive, compressed with zstd (RFC 8878), closed by a seal and, with a passphrase, encrypted in the age format
-// (age-encryption.org/v1: scrypt, then ChaCha20-Poly1305 over chunks of 64 KiB). `age -d FILE | zstd -d | tar -x` opens it without Lineshaft.
-// The seal is a skippable frame of zstd with the SHA-256 of every byte before it: Node's zstd does not notice a frame that lacks its end.
-// Everything is streamed: memory is bounded by a few parts, whatever the size.
+// The file of a backup: a tar archive, compressed with zstd (RFC 8878), closed by a seal and, with a passphrase, encrypted in the age
+// format (age-encryption.org/v1: scrypt, then ChaCha20-Poly1305 over chunks of 64 KiB). `age -d FILE | zstd -d | tar -x` opens it without
+// Lineshaft. The seal is a skippable frame of zstd with the SHA-256 of every byte before it: Node's zstd does not notice a frame that lacks
+// its end. Everything is streamed: memory is bounded by a few parts, whatever the size.
 import { createHash } from "node:crypto";
 import {
   closeSync,

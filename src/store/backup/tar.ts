@@ -1,7 +1,7 @@
-// The tar archive inside a backup, in the one form that Lineshaft writes: plain files with short names, each at most `limits.backupPartBytes`
-// long, all with the same time. `tar` reads it. The reader builds the header that the writer would have written and compares it byte for
-// byte, so that every flipped bit is found, and links, folders, long names and sizes beyond the bound do not exist for it. General readers of
-// tar hold a hostile extended header of any size in memory.
+// The tar archive inside a backup, in the one form that Lineshaft writes: plain files with short names, each at most
+// `limits.backupPartBytes` long, all with the same time. `tar` reads it. The reader builds the header that the writer would have written
+// and compares it byte for byte, so that every flipped bit is found, and links, folders, long names and sizes beyond the bound do not exist
+// for it. General readers of tar hold a hostile extended header of any size in memory.
 import { BackupError } from "./errors.ts";
 import { limits } from "../limits.ts";
 

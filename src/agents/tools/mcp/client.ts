@@ -88,7 +88,7 @@ export class McpTools implements ToolKind {
     } catch (error) {
       if (error instanceof ProtocolError)
         return { output: { error: masked(error.message, connection.sent) }, isError: true };
-      // What was not read to its end, or not understood, may stand in the way of the next call.
+      // A connection whose answer was not read to its end, or not understood, may spoil the next call.
       if (!(error instanceof AnswerDefectError)) this.#drop(tool, options.project);
       const defect = answerDefect(error);
       if (defect !== undefined && !tool.effect) return { output: { error: defect }, isError: true };

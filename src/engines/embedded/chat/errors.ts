@@ -1,7 +1,10 @@
 // Refusals of the chat layer. Their statuses are in errors/statuses.ts; they become HTTP at the worker's edge (answers.ts).
 import { LineshaftError } from "../../../errors/index.ts";
 
-/** A conversation, tool list or tool choice that cannot be rendered or enforced. `param` is the field, in OpenAI's notation (`messages[2].content`). */
+/**
+ * A conversation, tool list or tool choice that cannot be rendered or enforced. `param` is the field, in OpenAI's notation
+ * (`messages[2].content`).
+ */
 export function chatRefused(code: string, message: string, param?: string): LineshaftError {
   return new LineshaftError({ code, message, param, hint: "Change what is named and send the call again." });
 }

@@ -29,8 +29,8 @@ export const chat: Protocol = {
 };
 
 /**
- * Judges the body; answers it unchanged. A long conversation of usual messages is judged apart from what stands beside it, and by its outline,
- * which has all that is looked at: names, kinds, and which values are texts.
+ * Judges the body; answers it unchanged. A long conversation of usual messages is judged apart from what stands beside it, and by its
+ * outline, which has all that is looked at: names, kinds, and which values are texts.
  */
 function judged(json: unknown): CallBody {
   const body = json as CallBody | null | undefined;

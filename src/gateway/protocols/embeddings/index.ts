@@ -1,6 +1,6 @@
-// OpenAI's embeddings: POST /v1/embeddings. OpenAI's own clients ask for base64 unless told otherwise: 32-bit floats, little-endian. Engines that
-// know one of the two forms answer in it whatever was asked, so an answer in the other form is written anew. Any other answer is passed on
-// as it came.
+// OpenAI's embeddings: POST /v1/embeddings. OpenAI's own clients ask for base64 unless told otherwise: 32-bit floats, little-endian.
+// Engines that know one of the two forms answer in it whatever was asked, so an answer in the other form is written anew. Any other answer
+// is passed on as it came.
 import { decodeBody } from "../openai/bodies.ts";
 import { openAiVerbs } from "../openai/verbs.ts";
 import type { Protocol } from "../types.ts";

@@ -1,5 +1,5 @@
-// Parts of Google's API that are not offered, and what serves in their place. Their paths below /v1 are OpenAI's too, so a client of Google's
-// would else be answered in a shape that it cannot read.
+// Parts of Google's API that are not offered, and what serves in their place. Their paths below /v1 are OpenAI's too, so a client of
+// Google's would else be answered in a shape that it cannot read.
 import type { NotOffered } from "../types.ts";
 
 const parts: Readonly<Record<string, Omit<NotOffered, "path">>> = {

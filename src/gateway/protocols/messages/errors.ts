@@ -1,5 +1,5 @@
-// A failure as Anthropic's clients read it: {type: "error", error: {type, message}, request_id}. They try again by status and type, and show the message
-// alone. `code` is Lineshaft's own and stands in docs/errors.md.
+// A failure as Anthropic's clients read it: {type: "error", error: {type, message}, request_id}. They try again by status and type, and
+// show the message alone. `code` is Lineshaft's own and stands in docs/errors.md.
 import type { LineshaftError } from "../../../errors/index.ts";
 import { saidIn, spoken } from "../../errors.ts";
 

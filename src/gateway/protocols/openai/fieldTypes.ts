@@ -1,5 +1,5 @@
-// Shapes of the fields that the protocols' schemas do not know: extensions of engines that clients really send (engines/wire/chat/fields.ts says
-// which engine is sent which). A value of another shape is refused by name, since an engine may take it for something else.
+// Shapes of the fields that the protocols' schemas do not know: extensions of engines that clients really send (engines/wire/chat/fields.ts
+// says which engine is sent which). A value of another shape is refused by name, since an engine may take it for something else.
 import { z } from "@hono/zod-openapi";
 import { limits } from "../../limits.ts";
 import { dictionary } from "../firstIssue.ts";

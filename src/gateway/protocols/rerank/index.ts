@@ -1,5 +1,5 @@
-// Rerank: which of some documents answer a query best. POST /v1/rerank and /rerank in the shape of Jina and vLLM, POST /v2/rerank in Cohere's.
-// Answers are written here, because engines differ in what they add; a document is repeated only where the call asks for it.
+// Rerank: which of some documents answer a query best. POST /v1/rerank and /rerank in the shape of Jina and vLLM, POST /v2/rerank in
+// Cohere's. Answers are written here, because engines differ in what they add; a document is repeated only where the call asks for it.
 import { EngineError } from "../../../engines/index.ts";
 import { decodeBody } from "../openai/bodies.ts";
 import { openAiVerbs } from "../openai/verbs.ts";

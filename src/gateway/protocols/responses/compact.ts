@@ -1,6 +1,6 @@
-// Compaction: a conversation becomes a summary, which stands for it in later turns. The summary is written by the model that is asked, as an
-// ordinary priced call with one more message. The client gets a `compaction` item whose `encrypted_content` is an envelope (proof.ts) with
-// the summary. Sent back in a later turn it becomes an instruction, so every engine can go on from it.
+// Compaction: a conversation becomes a summary, which stands for it in later turns. The summary is written by the model that is asked, as
+// an ordinary priced call with one more message. The client gets a `compaction` item whose `encrypted_content` is an envelope (proof.ts)
+// with the summary. Sent back in a later turn it becomes an instruction, so every engine can go on from it.
 //
 // It is asked for in two ways: POST /v1/responses/compact answers an object with the user's messages and the item, and a last input item
 // `compaction_trigger` has POST /v1/responses answer the item (Codex).

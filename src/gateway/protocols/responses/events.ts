@@ -86,7 +86,7 @@ class Answer {
     return this.#taken();
   }
 
-  /** What an engine of the same shape has said is passed on, where the answer is the client's own under the engine's id. */
+  /** Events of an engine of the same shape are passed on, where the client gets the answer under the engine's own id. */
   #passes({ wire, altered }: AnswerChunk): boolean {
     return (
       wire.shape === "responses" && altered !== true && !this.call.isBackground && this.call.compacts === undefined

@@ -81,7 +81,9 @@ export function refuseUnsaid(
   }
 }
 
-/** Items that only their own API understands and that change what the model is told. Calls of server tools in a history are only left out. */
+/**
+ * Items that only their own API understands and that change what the model is told. Calls of server tools in a history are only left out.
+ */
 function needsOwnEngine(item: Json, kind: string): boolean {
   if (kind === "compaction") return messagesOf(undefined, [item])[0]!.parts[0]!.kind === "opaque";
   if (kind.endsWith("_call_output")) return kind !== "function_call_output" && kind !== "custom_tool_call_output";

@@ -1,6 +1,6 @@
-// Responses over a WebSocket: what a client's frames ask for, and events as frames. A turn begins with a frame `response.create`, whose other
-// members are those of the body of POST /v1/responses; events are the same as those of a stream, one in a frame.
-// Source: OpenAI's guide to the WebSocket mode of the Responses API; Codex and OpenAI's SDKs speak it.
+// Responses over a WebSocket: what a client's frames ask for, and events as frames. A turn begins with a frame `response.create`, whose
+// other members are those of the body of POST /v1/responses; events are the same as those of a stream, one in a frame. Source: OpenAI's
+// guide to the WebSocket mode of the Responses API; Codex and OpenAI's SDKs speak it.
 import type { LineshaftError } from "../../../errors/index.ts";
 import { invalidAt, invalidValue } from "../../refusals.ts";
 import { openAiErrorBody } from "../openai/errors.ts";

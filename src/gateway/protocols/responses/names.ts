@@ -30,7 +30,7 @@ export class ToolNames {
   }
 }
 
-/** The text in the arguments of a function that stands for a tool of text. What is no such object is the text itself. */
+/** The text in the arguments of a function that stands for a tool of text. Arguments that are no such object are the text themselves. */
 export function customInput(text: string): string {
   try {
     const read = JSON.parse(text) as { input?: unknown } | null;

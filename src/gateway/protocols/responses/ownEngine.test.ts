@@ -1,5 +1,5 @@
-// Responses calls at engines that speak Responses: what is put in, what is left out, and what is refused because it would change the price or
-// which stored things are read. That all else leaves as it came is tested over recorded calls (test/conformance/ownEngines.test.ts).
+// Responses calls at engines that speak Responses: what is put in, what is left out, and what is refused because it would change the price
+// or which stored things are read. That all else leaves as it came is tested over recorded calls (test/conformance/ownEngines.test.ts).
 import { describe, expect, test } from "vitest";
 import type { RegisteredEndpoint } from "../../../engines/index.ts";
 import type { ModelCall } from "../../modelCall.ts";

@@ -78,8 +78,8 @@ export interface Choice {
 }
 
 /**
- * Reads `tool_choice`. A list of allowed tools leaves those alone, and a choice by name has the name that engines know (names.ts). Throws a 400 where the body
- * asks for a tool that it does not define.
+ * Reads `tool_choice`. A list of allowed tools leaves those alone, and a choice by name has the name that engines know (names.ts). Throws a
+ * 400 where the body asks for a tool that it does not define.
  */
 export function choiceOf(given: unknown, tools: readonly Tool[]): Choice {
   if (given === null || given === undefined) return { choice: undefined, tools };

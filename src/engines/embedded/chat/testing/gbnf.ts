@@ -190,7 +190,10 @@ export function matches({ rules }: Grammar, text: string): boolean {
   return ends(rules.get("root")!, 0).has(chars.length);
 }
 
-/** A random text of the grammar. `random` gives numbers in [0, 1); beyond `budget` rules deep, or `work` rules in all, the shortest way out is taken. */
+/**
+ * A random text of the grammar. `random` gives numbers in [0, 1); beyond `budget` rules deep, or `work` rules in all, the shortest way out
+ * is taken.
+ */
 export function derive({ rules }: Grammar, random: () => number, budget = 40, work = 2000): string {
   const heights = heightsOf(rules);
   const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)]!;
