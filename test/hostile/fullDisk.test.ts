@@ -1,6 +1,6 @@
-// The disk of the home fills up under a running instance: no process ends, answers under way are paid and recorded, every request that needs the
-// disk is refused with `storage_full`, and work goes on by itself when there is room. Every sum is proven after it. On a small file system of
-// its own where one may be mounted (Linux, root).
+// The disk of the home fills up under a running instance: no process ends, answers under way are paid and recorded, every request that
+// needs the disk is refused with `storage_full`, and work goes on by itself when there is room. Every sum is proven after it. On a small
+// file system of its own where one may be mounted (Linux, root).
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, openSync, closeSync, rmSync, statfsSync, writeSync, readFileSync } from "node:fs";

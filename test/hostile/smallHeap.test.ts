@@ -1,5 +1,5 @@
-// A gateway process with a heap of 96 MB under everything that fills memory at once: large bodies of calls that do not end, whole answers and streams
-// whose readers do not read. It refuses with 503 `memory_full`, goes on with what is under way, and is whole again afterwards.
+// A gateway process with a heap of 96 MB under everything that fills memory at once: large bodies of calls that do not end, whole answers
+// and streams whose readers do not read. It refuses with 503 `memory_full`, goes on with what is under way, and is whole again afterwards.
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { createServer, request, type ClientRequest, type IncomingMessage, type Server } from "node:http";

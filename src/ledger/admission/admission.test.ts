@@ -90,6 +90,17 @@ async function held(admission: Admission, request: HoldRequest) {
   return result;
 }
 
+/** The process dies with an attempt that was sent and not settled, and its spool is read by the next one. */
+async function crashed(admission: Admission, at: { db: Database; spools: string }, attempt: string): Promise<void> {
+  const row = () => {
+    throw new Error("EIO: i/o error, write");
+  };
+  const tokens = { promptTokens: 100, cachedTokens: 0, outputTokens: 40 };
+  expect(() => admission.settle({ attempt, tokens, usageSource: "engine", row })).toThrow("EIO");
+  await admission.close();
+  expect(await new Replay({ db: at.db, process: 1, root: at.spools, rows }).round()).toBe(1);
+}
+
 async function figures(db: Database) {
   const { rows: all } = await db.query<{ spent: bigint; leased: bigint; lost: bigint }>(
     "select sum(spent_nano) as spent, sum(leased_nano) as leased, sum(lost_nano) as lost from budgets",
@@ -223,13 +234,7 @@ describe("one process", () => {
     await held(admission, request);
     await admission.sent(request.attempt, "engine_1");
     admission.recount(request.attempt, 100);
-    const row = () => {
-      throw new Error("EIO: i/o error, write");
-    };
-    const tokens = { promptTokens: 100, cachedTokens: 0, outputTokens: 40 };
-    expect(() => admission.settle({ attempt: request.attempt, tokens, usageSource: "engine", row })).toThrow("EIO");
-    await admission.close();
-    expect(await new Replay({ db, process: 1, root: spools, rows }).round()).toBe(1);
+    await crashed(admission, { db, spools }, request.attempt);
     expect(await figures(db)).toEqual({ spent: 612n, leased: 0n, lost: 0n });
     expect((await proveLedger(db, "whole", undefined)).discrepancies).toEqual([]);
   });
@@ -254,13 +259,7 @@ describe("one process", () => {
     expect((await held(admission, request)).outputLimit).toBe(300);
     expect(admission.recount(request.attempt, 100)).toBe(450);
     await admission.sent(request.attempt, "engine_1");
-    const row = () => {
-      throw new Error("EIO: i/o error, write");
-    };
-    const tokens = { promptTokens: 100, cachedTokens: 0, outputTokens: 450 };
-    expect(() => admission.settle({ attempt: request.attempt, tokens, usageSource: "engine", row })).toThrow("EIO");
-    await admission.close();
-    expect(await new Replay({ db, process: 1, root: spools, rows }).round()).toBe(1);
+    await crashed(admission, { db, spools }, request.attempt);
     expect(await figures(db)).toEqual({ spent: 1_000n, leased: 0n, lost: 0n });
     expect((await proveLedger(db, "whole", undefined)).discrepancies).toEqual([]);
   });

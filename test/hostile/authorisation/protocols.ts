@@ -1,6 +1,31 @@
 // What every route of the inference APIs answers to every kind of caller, with what Lineshaft shows of their batches and storage.
 import { hello } from "../../../src/api/testing.ts";
-import { ofAll, type Row } from "./row.ts";
+import { ofAll, type Five, type Row } from "./row.ts";
+
+/** Every key may call, and the stranger's organisation has set no price. */
+const served: Five = ["200", "200", "200", "200", "403 model_unpriced"];
+
+const refused = "400 api_not_spoken";
+/** The scripted model makes no embeddings and ranks nothing. */
+const notSpoken: Five = [refused, refused, refused, refused, "403 model_unpriced"];
+
+/** Ids of things that are not there, by their names in paths. */
+const absent: Readonly<Record<string, string>> = {
+  file: "file_none",
+  batch: "batch_none",
+  response: "resp_none",
+  conversation: "conv_none",
+  item: "x",
+};
+
+/** Requests about a thing that is not there, which every caller is answered alike. */
+const aboutAbsent = (answer: string, requests: readonly [route: string, body?: object][]): Row[] =>
+  requests.map(([route, body]) => ({
+    route,
+    path: () => route.split(" ")[1]!.replaceAll(/\{(\w+)\}/g, (_, name: string) => absent[name]!),
+    ...(body && { body: () => body }),
+    answers: ofAll(answer),
+  }));
 
 export const protocols: Row[] = [
   {
@@ -12,12 +37,12 @@ export const protocols: Row[] = [
   {
     route: "POST /v1/chat/completions",
     body: () => hello,
-    answers: ["200", "200", "200", "200", "403 model_unpriced"],
+    answers: served,
   },
   {
     route: "POST /v1/completions",
     body: () => ({ model: "scripted", prompt: "hi" }),
-    answers: ["200", "200", "200", "200", "403 model_unpriced"],
+    answers: served,
   },
   ...["/v1/embeddings", "/v1/rerank", "/rerank", "/v2/rerank"].map((path): Row => ({
     route: `POST ${path}`,
@@ -25,24 +50,17 @@ export const protocols: Row[] = [
       model: "scripted",
       ...(path === "/v1/embeddings" ? { input: "hi" } : { query: "hi", documents: ["hi"] }),
     }),
-    // The scripted model makes no embeddings and ranks nothing.
-    answers: [
-      "400 api_not_spoken",
-      "400 api_not_spoken",
-      "400 api_not_spoken",
-      "400 api_not_spoken",
-      "403 model_unpriced",
-    ],
+    answers: notSpoken,
   })),
   {
     route: "POST /v1/responses",
     body: () => ({ model: "scripted", input: "hi" }),
-    answers: ["200", "200", "200", "200", "403 model_unpriced"],
+    answers: served,
   },
   {
     route: "POST /v1/messages",
     body: () => ({ ...hello, max_tokens: 20 }),
-    answers: ["200", "200", "200", "200", "403 model_unpriced"],
+    answers: served,
   },
   { route: "POST /v1/messages/count_tokens", body: () => hello, answers: ofAll("200") },
   { route: "GET /api/response-storage", answers: ofAll("200") },
@@ -54,7 +72,7 @@ export const protocols: Row[] = [
   {
     route: "POST /v1/responses/compact",
     body: () => ({ model: "scripted", input: "hi" }),
-    answers: ["200", "200", "200", "200", "403 model_unpriced"],
+    answers: served,
   },
   ...["/v1beta", "/v1"].flatMap((root) => [
     ...["embedContent", "batchEmbedContents"].map((verb): Row => ({
@@ -64,20 +82,13 @@ export const protocols: Row[] = [
         verb === "embedContent"
           ? { content: { parts: [{ text: "hi" }] } }
           : { requests: [{ model: "models/scripted", content: { parts: [{ text: "hi" }] } }] },
-      // The scripted model makes no embeddings and ranks nothing.
-      answers: [
-        "400 api_not_spoken",
-        "400 api_not_spoken",
-        "400 api_not_spoken",
-        "400 api_not_spoken",
-        "403 model_unpriced",
-      ],
+      answers: notSpoken,
     })),
     ...["generateContent", "streamGenerateContent"].map((verb): Row => ({
       route: `POST ${root}/models/{model}:${verb}`,
       path: () => `${root}/models/scripted:${verb}?alt=sse`,
       body: () => ({ contents: [{ parts: [{ text: "hi" }] }] }),
-      answers: ["200", "200", "200", "200", "403 model_unpriced"],
+      answers: served,
     })),
     {
       route: `POST ${root}/models/{model}:countTokens`,
@@ -99,21 +110,19 @@ export const protocols: Row[] = [
   // A JSON body is no form.
   { route: "POST /v1/files", body: () => ({}), answers: ofAll("400 form_invalid") },
   { route: "GET /v1/files", answers: ofAll("200") },
-  { route: "GET /v1/files/{file}", path: () => "/v1/files/file_none", answers: ofAll("404 not_found") },
-  { route: "GET /v1/files/{file}/content", path: () => "/v1/files/file_none/content", answers: ofAll("404 not_found") },
-  { route: "DELETE /v1/files/{file}", path: () => "/v1/files/file_none", answers: ofAll("404 not_found") },
+  ...aboutAbsent("404 not_found", [
+    ["GET /v1/files/{file}"],
+    ["GET /v1/files/{file}/content"],
+    ["DELETE /v1/files/{file}"],
+    ["GET /v1/batches/{batch}"],
+    ["POST /v1/batches/{batch}/cancel"],
+  ]),
   {
     route: "POST /v1/batches",
     body: () => ({ input_file_id: "file_none", endpoint: "/v1/embeddings", completion_window: "24h" }),
     answers: ofAll("404 not_found"),
   },
   { route: "GET /v1/batches", answers: ofAll("200") },
-  { route: "GET /v1/batches/{batch}", path: () => "/v1/batches/batch_none", answers: ofAll("404 not_found") },
-  {
-    route: "POST /v1/batches/{batch}/cancel",
-    path: () => "/v1/batches/batch_none/cancel",
-    answers: ofAll("404 not_found"),
-  },
   { route: "GET /api/batches", answers: ofAll("200") },
   { route: "GET /api/batches/{id}", path: () => "/api/batches/batch_none", answers: ofAll("404 not_found") },
   { route: "POST /v1/messages/batches", body: () => ({ requests: [] }), answers: ofAll("400 invalid_value") },
@@ -135,69 +144,27 @@ export const protocols: Row[] = [
     body: () => ({ model: "scripted", input: "hi" }),
     answers: ofAll("200"),
   },
-  {
-    route: "GET /v1/responses/{response}",
-    path: () => "/v1/responses/resp_none",
-    answers: ofAll("404 response_not_found"),
-  },
-  {
-    route: "DELETE /v1/responses/{response}",
-    path: () => "/v1/responses/resp_none",
-    answers: ofAll("404 response_not_found"),
-  },
-  {
-    route: "POST /v1/responses/{response}/cancel",
-    path: () => "/v1/responses/resp_none/cancel",
-    answers: ofAll("404 response_not_found"),
-  },
-  {
-    route: "GET /v1/responses/{response}/input_items",
-    path: () => "/v1/responses/resp_none/input_items",
-    answers: ofAll("404 response_not_found"),
-  },
+  ...aboutAbsent("404 response_not_found", [
+    ["GET /v1/responses/{response}"],
+    ["DELETE /v1/responses/{response}"],
+    ["POST /v1/responses/{response}/cancel"],
+    ["GET /v1/responses/{response}/input_items"],
+  ]),
   {
     route: "POST /v1/conversations",
     path: () => "/v1/conversations",
     body: () => ({}),
     answers: ofAll("200"),
   },
-  {
-    route: "GET /v1/conversations/{conversation}",
-    path: () => "/v1/conversations/conv_none",
-    answers: ofAll("404 conversation_not_found"),
-  },
-  {
-    route: "POST /v1/conversations/{conversation}",
-    path: () => "/v1/conversations/conv_none",
-    body: () => ({ metadata: {} }),
-    answers: ofAll("404 conversation_not_found"),
-  },
-  {
-    route: "DELETE /v1/conversations/{conversation}",
-    path: () => "/v1/conversations/conv_none",
-    answers: ofAll("404 conversation_not_found"),
-  },
-  {
-    route: "GET /v1/conversations/{conversation}/items",
-    path: () => "/v1/conversations/conv_none/items",
-    answers: ofAll("404 conversation_not_found"),
-  },
-  {
-    route: "POST /v1/conversations/{conversation}/items",
-    path: () => "/v1/conversations/conv_none/items",
-    body: () => ({ items: [] }),
-    answers: ofAll("404 conversation_not_found"),
-  },
-  {
-    route: "GET /v1/conversations/{conversation}/items/{item}",
-    path: () => "/v1/conversations/conv_none/items/x",
-    answers: ofAll("404 conversation_not_found"),
-  },
-  {
-    route: "DELETE /v1/conversations/{conversation}/items/{item}",
-    path: () => "/v1/conversations/conv_none/items/x",
-    answers: ofAll("404 conversation_not_found"),
-  },
+  ...aboutAbsent("404 conversation_not_found", [
+    ["GET /v1/conversations/{conversation}"],
+    ["POST /v1/conversations/{conversation}", { metadata: {} }],
+    ["DELETE /v1/conversations/{conversation}"],
+    ["GET /v1/conversations/{conversation}/items"],
+    ["POST /v1/conversations/{conversation}/items", { items: [] }],
+    ["GET /v1/conversations/{conversation}/items/{item}"],
+    ["DELETE /v1/conversations/{conversation}/items/{item}"],
+  ]),
   {
     route: "GET /v1/none",
     answers: ofAll("404 route_not_found"),

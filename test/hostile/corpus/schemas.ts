@@ -1,5 +1,5 @@
-// JSON schemas that are short to write and expensive to compile, or expensive to check a value against: in `response_format`, in tools, in what
-// an agent's manifest says of its input.
+// JSON schemas that are short to write and expensive to compile, or expensive to check a value against: in `response_format`, in tools, in
+// what an agent's manifest says of its input.
 import type { HostileInput, Sent } from "./types.ts";
 
 type Schema = Record<string, unknown>;
