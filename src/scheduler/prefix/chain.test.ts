@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { ChainCache, HashChain } from "./chain.ts";
 import { textSpace, tokenSpace } from "./hash.ts";
+import { runs } from "../../../test/setup/runs.ts";
 
 const space = tokenSpace("m", 16);
 const tokens = fc.array(fc.nat(3), { maxLength: 200 }).map((list) => Uint32Array.from(list));
@@ -102,7 +103,7 @@ describe("hash chain", () => {
           );
         }
       }),
-      { numRuns: 60 },
+      { numRuns: runs(60) },
     );
   });
 });
