@@ -2,7 +2,7 @@
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import type { BudgetResource } from "../../contract/index.ts";
-import { getJson, send } from "../api/client.ts";
+import { getJson } from "../api/client.ts";
 import { budgetsQuery, statusQuery } from "../api/queries.ts";
 import { moment, moneyFull, moneyNumber, moneyScale, nanoOf } from "../format.ts";
 import { FormDialog } from "../ui/dialog.tsx";
@@ -10,6 +10,7 @@ import { FigureName } from "../ui/figure.tsx";
 import { Empty, Failure, SkeletonRows } from "../ui/states.tsx";
 import { Table, type Column } from "../ui/table.tsx";
 import { Money, shortId } from "../ui/text.tsx";
+import { RemoveDialog } from "./removeDialog.tsx";
 import { useScope } from "./scopeFields.tsx";
 import { UsedBar } from "./usedBar.tsx";
 
@@ -135,7 +136,16 @@ export function Budgets({ owner, ofRuns }: { owner: boolean; ofRuns: boolean }) 
           }}
         />
       )}
-      <RemoveBudget target={ending} onDone={() => setEnding(undefined)} />
+      <RemoveDialog
+        target={ending}
+        onDone={() => setEnding(undefined)}
+        title="Remove this budget?"
+        path={({ id }) => `/api/budgets/${encodeURIComponent(id)}`}
+        list="budgets"
+        consequence={({ scope }) =>
+          `${scope.kind} ${scope.name ?? scope.id} may then spend without this limit. What was spent stays on the ledger.`
+        }
+      />
     </div>
   );
 }
@@ -148,34 +158,6 @@ function Used({ budget }: { budget: BudgetResource }) {
       share={limit === 0 ? 1 : taken.reduce((sum, part) => sum + part, 0) / limit}
       tip={`${moneyFull(budget.spent_nano)} of ${moneyFull(budget.limit_nano)} ${budget.currency} spent`}
     />
-  );
-}
-
-function RemoveBudget({ target, onDone }: { target: BudgetResource | undefined; onDone: () => void }) {
-  const client = useQueryClient();
-  const remove = useMutation({
-    mutationFn: (budget: BudgetResource) => send(`/api/budgets/${encodeURIComponent(budget.id)}`, { method: "DELETE" }),
-    onSuccess: () => {
-      onDone();
-      return client.invalidateQueries({ queryKey: ["budgets"] });
-    },
-  });
-  return (
-    <FormDialog
-      open={target !== undefined}
-      onOpenChange={(open) => (open ? undefined : onDone())}
-      title="Remove this budget?"
-      action="Remove"
-      danger
-      busy={remove.isPending}
-      error={remove.error}
-      onSubmit={() => target !== undefined && remove.mutate(target)}
-    >
-      <p className="soft">
-        {target === undefined ? "" : `${target.scope.kind} ${target.scope.name ?? target.scope.id}`} may then spend
-        without this limit. What was spent stays on the ledger.
-      </p>
-    </FormDialog>
   );
 }
 

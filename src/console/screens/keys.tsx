@@ -3,12 +3,13 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import type { KeyResource } from "../../contract/index.ts";
-import { getJson, send } from "../api/client.ts";
+import { getJson } from "../api/client.ts";
 import { keysQuery, statusQuery } from "../api/queries.ts";
 import { FormDialog } from "../ui/dialog.tsx";
 import { Empty, Failure, SkeletonRows } from "../ui/states.tsx";
 import { Table, type Column } from "../ui/table.tsx";
 import { Ago, Badge, Command, shortId, StateMark } from "../ui/text.tsx";
+import { RemoveDialog } from "./removeDialog.tsx";
 
 export function Keys({ owner }: { owner: boolean }) {
   const known = useQuery(statusQuery).data !== undefined;
@@ -89,35 +90,18 @@ export function Keys({ owner }: { owner: boolean }) {
       ) : (
         <Table label="Keys" columns={columns} rows={keys.data} rowId={(key) => key.id} />
       )}
-      <RevokeKey target={ending} onDone={() => setEnding(undefined)} />
+      <RemoveDialog
+        target={ending}
+        onDone={() => setEnding(undefined)}
+        title={`Revoke ${ending?.name ?? "the key"}?`}
+        action="Revoke"
+        path={({ id }) => `/api/keys/${encodeURIComponent(id)}`}
+        list="keys"
+        consequence={() =>
+          "Requests with it are refused from now on, and its streams end. A revoked key cannot be brought back."
+        }
+      />
     </div>
-  );
-}
-
-function RevokeKey({ target, onDone }: { target: KeyResource | undefined; onDone: () => void }) {
-  const client = useQueryClient();
-  const revoke = useMutation({
-    mutationFn: (key: KeyResource) => send(`/api/keys/${encodeURIComponent(key.id)}`, { method: "DELETE" }),
-    onSuccess: () => {
-      onDone();
-      return client.invalidateQueries({ queryKey: ["keys"] });
-    },
-  });
-  return (
-    <FormDialog
-      open={target !== undefined}
-      onOpenChange={(open) => (open ? undefined : onDone())}
-      title={`Revoke ${target?.name ?? "the key"}?`}
-      action="Revoke"
-      danger
-      busy={revoke.isPending}
-      error={revoke.error}
-      onSubmit={() => target !== undefined && revoke.mutate(target)}
-    >
-      <p className="soft">
-        Requests with it are refused from now on, and its streams end. A revoked key cannot be brought back.
-      </p>
-    </FormDialog>
   );
 }
 

@@ -1,17 +1,16 @@
 // Routes of models' names: which model serves a name, what follows a failed attempt, and which calls share answers.
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import type { ModelRouteResource } from "../../contract/index.ts";
-import { send } from "../api/client.ts";
 import { routesQuery, statusQuery } from "../api/queries.ts";
 import { duration } from "../format.ts";
-import { FormDialog } from "../ui/dialog.tsx";
 import { PlusIcon } from "../ui/icons.tsx";
 import { PageHead } from "../ui/page.tsx";
 import { Empty, Failure, SkeletonRows } from "../ui/states.tsx";
 import { Table, type Column } from "../ui/table.tsx";
 import { Ago } from "../ui/text.tsx";
+import { RemoveDialog } from "./removeDialog.tsx";
 
 export function RoutesScreen() {
   const routes = useQuery(routesQuery);
@@ -100,7 +99,18 @@ export function RoutesScreen() {
           />
         )}
       </div>
-      <RemoveRoute target={removing} onDone={() => setRemoving(undefined)} />
+      <RemoveDialog
+        target={removing}
+        onDone={() => setRemoving(undefined)}
+        title={`Remove the route of ${removing?.model ?? "the name"}?`}
+        path={({ model }) => `/api/routes/${encodeURIComponent(model)}`}
+        list="routes"
+        consequence={({ model, serves }) =>
+          serves === undefined
+            ? "Its calls are then served as without a route: a failed attempt is followed by the model's other endpoints only."
+            : `Calls of ${model} are then refused, unless a model or another route has the name.`
+        }
+      />
     </>
   );
 }
@@ -119,34 +129,4 @@ function restOf(route: ModelRouteResource, own: { id: string; name: string } | u
   const kept = cache.keep_seconds ? `, kept for ${duration(cache.keep_seconds * 1000)}` : "";
   words.push(`identical calls of ${projects} share answers${kept}`);
   return words;
-}
-
-function RemoveRoute({ target, onDone }: { target: ModelRouteResource | undefined; onDone: () => void }) {
-  const client = useQueryClient();
-  const remove = useMutation({
-    mutationFn: ({ model }: ModelRouteResource) =>
-      send(`/api/routes/${encodeURIComponent(model)}`, { method: "DELETE" }),
-    onSuccess: () => {
-      onDone();
-      return client.invalidateQueries({ queryKey: ["routes"] });
-    },
-  });
-  return (
-    <FormDialog
-      open={target !== undefined}
-      onOpenChange={(open) => (open ? undefined : onDone())}
-      title={`Remove the route of ${target?.model ?? "the name"}?`}
-      action="Remove"
-      danger
-      busy={remove.isPending}
-      error={remove.error}
-      onSubmit={() => target !== undefined && remove.mutate(target)}
-    >
-      <p className="soft">
-        {target?.serves === undefined
-          ? "Its calls are then served as without a route: a failed attempt is followed by the model's other endpoints only."
-          : `Calls of ${target.model} are then refused, unless a model or another route has the name.`}
-      </p>
-    </FormDialog>
-  );
 }

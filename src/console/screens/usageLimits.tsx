@@ -2,7 +2,7 @@
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import type { LimitResource } from "../../contract/index.ts";
-import { getJson, send } from "../api/client.ts";
+import { getJson } from "../api/client.ts";
 import { enginesQuery, limitsQuery } from "../api/queries.ts";
 import { bytes, compact, full, wholeOf } from "../format.ts";
 import { FormDialog } from "../ui/dialog.tsx";
@@ -10,6 +10,7 @@ import { FigureName } from "../ui/figure.tsx";
 import { Empty, Failure, SkeletonRows } from "../ui/states.tsx";
 import { Table, type Column } from "../ui/table.tsx";
 import { shortId } from "../ui/text.tsx";
+import { RemoveDialog } from "./removeDialog.tsx";
 import { useScope } from "./scopeFields.tsx";
 import { UsedBar } from "./usedBar.tsx";
 
@@ -133,37 +134,17 @@ export function UsageLimits({ owner }: { owner: boolean }) {
           }}
         />
       )}
-      <RemoveLimit target={ending} onDone={() => setEnding(undefined)} />
+      <RemoveDialog
+        target={ending}
+        onDone={() => setEnding(undefined)}
+        title="Remove this limit?"
+        path={({ id }) => `/api/limits/${encodeURIComponent(id)}`}
+        list="limits"
+        consequence={(limit) =>
+          `Calls of ${scopeText(limit)} are no longer limited in ${dimensions[limit.dimension].choice}. Budgets still hold.`
+        }
+      />
     </div>
-  );
-}
-
-function RemoveLimit({ target, onDone }: { target: LimitResource | undefined; onDone: () => void }) {
-  const client = useQueryClient();
-  const remove = useMutation({
-    mutationFn: (limit: LimitResource) => send(`/api/limits/${encodeURIComponent(limit.id)}`, { method: "DELETE" }),
-    onSuccess: () => {
-      onDone();
-      return client.invalidateQueries({ queryKey: ["limits"] });
-    },
-  });
-  return (
-    <FormDialog
-      open={target !== undefined}
-      onOpenChange={(open) => (open ? undefined : onDone())}
-      title="Remove this limit?"
-      action="Remove"
-      danger
-      busy={remove.isPending}
-      error={remove.error}
-      onSubmit={() => target !== undefined && remove.mutate(target)}
-    >
-      <p className="soft">
-        {target === undefined
-          ? ""
-          : `Calls of ${scopeText(target)} are no longer limited in ${dimensions[target.dimension].choice}. Budgets still hold.`}
-      </p>
-    </FormDialog>
   );
 }
 
