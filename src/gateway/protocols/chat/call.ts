@@ -18,6 +18,7 @@ import type { CallBody } from "../openai/bodies.ts";
 import { OpenAiCall } from "../openai/call.ts";
 import { honoured, unknownIn } from "../openai/fields.ts";
 import { bytesOfMembers } from "../promptBytes.ts";
+import { ReadPrompt } from "../readPrompt.ts";
 import { isEnvelope, thoughtOf as provedThought } from "../proof.ts";
 import { leftOutIn, shapeAt } from "../spoken.ts";
 import { checkContent } from "./content.ts";
@@ -55,7 +56,7 @@ export class ChatCall extends OpenAiCall {
   }
 
   get prompt(): Prompt {
-    return new ChatPrompt(this.body);
+    return new ReadPrompt(() => ((this.body["messages"] ?? []) as Json[]).map(messageOf));
   }
 
   get tools(): readonly Tool[] {
@@ -107,23 +108,6 @@ export class ChatCall extends OpenAiCall {
 
   withMedia(media: readonly Medium[], data: ReadonlyMap<string, string>): ModelCall {
     return new ChatCall(copied(this.body, { messages: replaced(this.body["messages"], media, data) }), this.received);
-  }
-}
-
-/**
- * The messages of a body, which become parts when they are read. It is a class: each evaluation of an object literal with a getter makes a
- * hidden class of its own in V8, which misses every inline cache, and keeps the whole body alive until a full collection of garbage.
- */
-class ChatPrompt {
-  readonly kind = "messages";
-  readonly #body: Json;
-
-  constructor(body: Json) {
-    this.#body = body;
-  }
-
-  get messages(): Message[] {
-    return ((this.#body["messages"] ?? []) as Json[]).map(messageOf);
   }
 }
 

@@ -17,6 +17,7 @@ import type { BodyWish, Medium } from "../../modelCall.ts";
 import { invalidValue } from "../../refusals.ts";
 import type { CallBody } from "../openai/bodies.ts";
 import { unknownKey } from "../openai/keys.ts";
+import { ReadPrompt } from "../readPrompt.ts";
 import { refuseDenied } from "../spoken.ts";
 import { TranslatedCall } from "../translatedCall.ts";
 import { mediaIn, withData } from "./media.ts";
@@ -83,7 +84,7 @@ export class MessagesCall extends TranslatedCall {
   }
 
   get prompt(): Prompt {
-    return { kind: "messages", messages: (this.#messages ??= this.#readMessages()) };
+    return new ReadPrompt(() => (this.#messages ??= this.#readMessages()));
   }
 
   protected override get outline(): readonly Message[] | undefined {

@@ -3,9 +3,13 @@ import { LineshaftError } from "../../../errors/index.ts";
 import type { AnswerDelta, RegisteredEndpoint, Shape } from "../../../engines/index.ts";
 import { routeOf } from "../registry.ts";
 import { protocolSuite, type Read } from "../suite.ts";
+import type { ModelCall } from "../../modelCall.ts";
 import { decodeAs } from "../testing.ts";
 import type { Told } from "../types.ts";
 import { messages } from "./index.ts";
+
+/** The messages of a call, which are read by a getter of its prompt. */
+const saidIn = ({ prompt }: ModelCall) => prompt.kind === "messages" && prompt.messages;
 
 type Json = Record<string, any>;
 
@@ -314,24 +318,20 @@ describe("blocks", () => {
       const { content } = streamed([{ reasoning: proof.encrypted ? "" : "Hm" }, { proof }, { text: "A" }], of);
       expect(whole({ ...(!proof.encrypted && { reasoning: "Hm" }), proof, text: "A" }, of).content).toEqual(content);
       const back = decodeAs(messages, { ...minimal, messages: [{ role: "assistant", content }] });
-      expect(back.prompt).toMatchObject({ messages: [{ parts: [{ kind: "reasoning", proof }, { kind: "text" }] }] });
+      expect(saidIn(back)).toMatchObject([{ parts: [{ kind: "reasoning", proof }, { kind: "text" }] }]);
     }
     const hidden = told({ thinking: { ...thinking, display: "omitted" } });
     const proof = { origin: "gemini" as const, signature: "theirs" };
     const [block] = streamed([{ reasoning: "Hm" }, { proof }], hidden).content;
     expect(block.thinking).toBe("");
     expect(whole({ reasoning: "Hm", proof }, hidden).content).toEqual([block]);
-    expect(
-      decodeAs(messages, { ...minimal, messages: [{ role: "assistant", content: [block] }] }).prompt,
-    ).toMatchObject({
-      messages: [{ parts: [{ kind: "reasoning", text: "Hm", proof }] }],
-    });
+    const one = decodeAs(messages, { ...minimal, messages: [{ role: "assistant", content: [block] }] });
+    expect(saidIn(one)).toMatchObject([{ parts: [{ kind: "reasoning", text: "Hm", proof }] }]);
     const forged = `ls1.${Buffer.from('{"origin":"x"}').toString("base64url")}`;
     const content = [{ type: "thinking", thinking: "Hm", signature: forged }];
-    expect(decodeAs(messages, { ...minimal, messages: [{ role: "assistant", content }] }).prompt).toEqual({
-      kind: "messages",
-      messages: [{ role: "assistant", parts: [{ kind: "reasoning", text: "Hm" }] }],
-    });
+    expect(saidIn(decodeAs(messages, { ...minimal, messages: [{ role: "assistant", content }] }))).toEqual([
+      { role: "assistant", parts: [{ kind: "reasoning", text: "Hm" }] },
+    ]);
   });
 
   test("the uncached part of a prompt is told apart from what was read and written", () => {

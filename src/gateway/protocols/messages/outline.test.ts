@@ -211,6 +211,7 @@ test("an ordinary long call reaches the engine's bytes unparsed", () => {
   const fitted = decodeAs(messages, json, { bytes, members: meter.members }).fitted(endpoints[0]!);
   const engineBody = fitted.engineBody({ shape: "messages", model: "m", outputTokens: 5 });
   expect(hasOutline(engineBody, "messages")).toBe(true);
+  expect(fitted.prompt.kind).toBe("messages");
   expect([fitted.hasMedia, fitted.media, fitted.promptTokensMost > bytes.length, fitted.tools, reads]).toEqual([
     false,
     [],

@@ -31,6 +31,7 @@ import {
   type PlacedPart,
 } from "../partMedia.ts";
 import { bytesOfMembers } from "../promptBytes.ts";
+import { ReadPrompt } from "../readPrompt.ts";
 import { leftOutIn, refuseDenied, shapeAt } from "../spoken.ts";
 import { formatOf, samplingOf, thinkingOf } from "./asked.ts";
 import { inOwnNames, known, ownNames, refuseUnsaid, textIn } from "./fields.ts";
@@ -164,7 +165,7 @@ export class ResponsesCall implements ModelCall {
   }
 
   get prompt(): Prompt {
-    return { kind: "messages", messages: this.#said };
+    return new ReadPrompt(() => this.#said);
   }
 
   get #said(): readonly Message[] {

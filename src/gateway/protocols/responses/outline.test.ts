@@ -201,5 +201,6 @@ test("an ordinary long call reaches the engine's bytes unparsed", () => {
   const engineBody = fitted.engineBody({ shape: "responses", model: "m", outputTokens: 5 });
   expect(hasOutline(engineBody, "input")).toBe(true);
   expect(fitted.promptTokensMost).toBeGreaterThan(bytes.length);
+  expect(fitted.prompt.kind).toBe("messages");
   expect([fitted.hasMedia, fitted.media, fitted.tools, reads]).toEqual([false, [], [], []]);
 });
