@@ -2,6 +2,7 @@
 // stored responses and what goes on from them are Lineshaft's own (gateway/responses/), so every turn sends the whole conversation.
 //
 // The headers sent are exactly those written here. Nothing of a client's request is passed on, least of all its key.
+import { copied } from "../../bounded/index.ts";
 import { ask, requestHeaders } from "../wire/ask.ts";
 import { openExchange } from "../wire/exchange.ts";
 import { responsesReader } from "../wire/responses/read.ts";
@@ -68,7 +69,7 @@ class ResponsesEngine implements Engine {
       saysAs: "responses",
       headers: this.#headers,
       bounds: this.#bounds,
-      body: { ...body, store: false },
+      body: copied(body, { store: false }),
       stream: body.stream === true,
       source,
       signal,
