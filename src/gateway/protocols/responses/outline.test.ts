@@ -7,6 +7,7 @@ import { encodeBody } from "../../../engines/wire/splice.ts";
 import type { LineshaftError } from "../../../errors/index.ts";
 import { writeEnvelope } from "../proof.ts";
 import { decodeCall } from "./decode.ts";
+import { runs } from "../../../../test/setup/runs.ts";
 
 const endpointOf = (shape: Shape, media?: string[]) =>
   ({
@@ -158,7 +159,7 @@ test.each(endpoints.map((endpoint, place) => [place, endpoint] as const))(
         for (const [place, most] of lazily.tokensMost.entries())
           expect(most).toBeGreaterThanOrEqual(eagerly.tokensMost![place]!);
       }),
-      { numRuns: 1_000 },
+      { numRuns: runs(1_000) },
     );
     expect(Math.min(sent, refused)).toBeGreaterThan(20);
   },
