@@ -75,6 +75,12 @@ export class LoadView {
     let sum = 0;
     for (const { toldAtMs, delayMs } of this.peers.values()) sum += Math.min(now - toldAtMs, delayMs + tickMs);
     const ageMs = sum / Math.max(1, this.peers.size);
+    this.forgetNews(now, ageMs);
+    return ageMs;
+  }
+
+  /** Own placements that are older than this are new to no peer. */
+  private forgetNews(now: number, ageMs: number): void {
     let known = 0;
     while (known < this.news.length && this.news[known]!.at <= now - ageMs) {
       const { load, prefill, kv } = this.news[known++]!;
@@ -83,7 +89,6 @@ export class LoadView {
       load.newKv -= kv;
     }
     this.news.splice(0, known);
-    return ageMs;
   }
 
   private place(load: SeenLoad, prefill: number, kv: number, at: number): void {
@@ -180,6 +185,7 @@ export class LoadView {
       }
     }
     for (const [gateway, peer] of this.peers) if (now - peer.heardAtMs > peerSilentMs) this.forgetPeer(gateway);
+    this.peersAgeMs(now);
     return closed;
   }
 

@@ -21,7 +21,7 @@ export function usageOf(answer: Json): Usage | undefined {
   const completionTokens = tokenCount(usage["completion_tokens"]);
   if (promptTokens === undefined || completionTokens === undefined) return undefined;
   // Ollama's text completions say zeros in every chunk before the last.
-  if (promptTokens === 0 && completionTokens === 0 && hasChoices(answer)) return undefined;
+  if (promptTokens === 0 && completionTokens === 0 && isUnended(answer)) return undefined;
   const details = object(usage["prompt_tokens_details"]);
   const reported =
     tokenCount(details?.["cached_tokens"]) ??
@@ -82,7 +82,8 @@ export function timingsOf(answer: Json): Timings {
   return timings;
 }
 
-const hasChoices = ({ choices }: Json): boolean => Array.isArray(choices) && choices.length > 0;
+const isUnended = ({ choices }: Json): boolean =>
+  Array.isArray(choices) && choices.some((choice) => object(choice)?.["finish_reason"] === null);
 
 /** Tokens of so many characters where they are not counted: four characters to a token, the usual mean of English text. */
 export const estimateTokens = (characters: number): number => Math.ceil(characters / 4);
