@@ -170,10 +170,10 @@ const efforts: Record<string, string> = { minimal: "low", xhigh: "high", max: "h
 
 /** What Ollama would ignore of a chat without a word, or does not know by this name, as it takes it. */
 function ownWords({ messages, tools, tool_choice, reasoning_effort }: Json): Json {
-  const roles = messages as Json[];
+  const given = Array.isArray(messages) ? (messages as Json[]) : [];
   return {
-    ...(roles.some(isDeveloper) && {
-      messages: roles.map((one) => (isDeveloper(one) ? { ...one, role: "system" } : one)),
+    ...(given.some(isDeveloper) && {
+      messages: given.map((one) => (isDeveloper(one) ? { ...one, role: "system" } : one)),
     }),
     ...(Array.isArray(tools) && chosen(tools as Json[], tool_choice)),
     ...(typeof reasoning_effort === "string" && { reasoning_effort: efforts[reasoning_effort] ?? reasoning_effort }),
