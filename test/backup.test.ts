@@ -16,7 +16,7 @@ import type { Run } from "../src/contract/index.ts";
 import { freePort } from "../src/fleet/index.ts";
 import { emptyDatabase } from "../src/store/testing.ts";
 import { scriptedModel } from "./faults/scriptedModel.ts";
-import { startInstance, type Instance } from "./setup/instance.ts";
+import { startInstance, type Instance, unsharedPort } from "./setup/instance.ts";
 
 const launcher = fileURLToPath(new URL("../bin/lineshaft", import.meta.url));
 const example = join(import.meta.dirname, "../examples/maintenance-inspector");
@@ -108,7 +108,8 @@ test("a backup under load is restored twice, and its figures are what they were"
   const machines = generateMachines(8, 7);
   const ordersPath = join(folder, "orders.jsonl");
   const plantOf = (port: number) => startPlant({ port, token, machines, ordersPath });
-  let plant = await plantOf(0);
+  // It comes back at its port, which must not have been given to another process meanwhile.
+  let plant = await plantOf(await unsharedPort());
   stack.defer(() => plant.close());
   const model = stack.use(await scriptedModel());
   const home = join(folder, "original");

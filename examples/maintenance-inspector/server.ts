@@ -61,17 +61,19 @@ export async function startPlant(options: PlantOptions): Promise<Plant> {
     void handler(request, response);
   });
   const port = await listen(server, options.port);
+  let closed: Promise<void> | undefined;
   return {
     url: `http://127.0.0.1:${port}/mcp`,
     orders,
+    // Once: the file's number may be another file's after the first time.
     close: () =>
-      new Promise((resolve) => {
+      (closed ??= new Promise((resolve) => {
         server.close(() => {
           orders.close();
           resolve();
         });
         server.closeAllConnections();
-      }),
+      })),
   };
 }
 

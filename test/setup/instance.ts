@@ -42,7 +42,7 @@ export interface InstanceOptions {
  * A free port below those that systems give to servers and connections that name none. Such a port could be given to another process, also
  * to a child of the instance, before the instance listens.
  */
-async function unsharedPort(): Promise<number> {
+export async function unsharedPort(): Promise<number> {
   for (;;) {
     const port = 10_000 + Math.floor(20_000 * Math.random());
     try {
