@@ -4,7 +4,7 @@
 // What has changed since peers' word was sent follows from known quantities: their rate of calls, the age of their word, and how long their
 // calls last by Little's law. Of the calls that were told, some have ended. New ones have come. All gateways reason alike, so new calls go
 // where the cost is lowest by what peers know, one after the other, and each raises the cost of its endpoint; peers do not know this
-// gateway's newest calls either. This call is one of the new ones, and its place among them is nobody's choice: it is drawn. The calls before
+// gateway's newest calls either. This call is one of the new ones. Its place among them is not known, so it is drawn. The calls before
 // it are counted, and then the lowest cost is taken. So gateways mix their choices as much as costs are worth it: an endpoint that is
 // better by more than what the unseen calls add is always taken, and without unseen calls nothing is drawn. Dahlin's interpretation of stale
 // load (IEEE TPDS 11, 2000) is the same idea for the length of a queue.
