@@ -3,18 +3,18 @@ import { readFileSync } from "node:fs";
 import { expect, onTestFinished, test } from "vitest";
 import { PrefixIndex, tokenSpace, HashChain } from "../../scheduler/index.ts";
 import type { KvEvent } from "../kv.ts";
-import { connectKvEvents, type KvAddress } from "./sockets.ts";
+import { connectKvEvents } from "./sockets.ts";
 import { KvStream } from "./stream.ts";
-import { storedEvent, testPublisher } from "./testing.ts";
+import { storedEvent, testPublisher, type TestPublisher } from "./testing.ts";
 import { translate } from "./translate.ts";
 
 const folder = new URL("./fixtures/kvEvents-0.32/", import.meta.url);
 const recorded = (name: string) => readFileSync(new URL(`${name}.frame2.bin`, folder));
 
 /** A stream of everything that the publisher says, with as many events as a test asks for. */
-function streamOf(first: KvAddress) {
+function streamOf(first: TestPublisher) {
   let epochs = 0;
-  let address = first;
+  let { address } = first;
   const stream = new KvStream({
     connect: (signal) => connectKvEvents(address, signal),
     newEpoch: () => `e${++epochs}`,
@@ -34,9 +34,10 @@ function streamOf(first: KvAddress) {
       if (done) break;
       events.push(value);
     }
+    await first.subscribed;
     return events;
   };
-  return { stream, take, moved: (to: KvAddress) => (address = to) };
+  return { stream, take, moved: (to: TestPublisher) => (address = to.address) };
 }
 
 const brief = (events: KvEvent[]) => events.map(({ type, epoch, sequence }) => `${type} ${epoch} ${sequence}`);
@@ -45,7 +46,7 @@ const one = (token: number) => [storedEvent([token, token, token, token], 4)];
 test("recorded frames: what the engine held before is replayed, what happens next follows without a gap", async () => {
   await using publisher = await testPublisher();
   await publisher.publish(recorded("b32-BlockStored-1"));
-  const { take } = streamOf(publisher.address);
+  const { take } = streamOf(publisher);
   const events = await take(2);
   await publisher.publish(recorded("b32-BlockStored-2"));
   events.push(...(await take(1)));
@@ -70,7 +71,7 @@ test("recorded frames: what the engine held before is replayed, what happens nex
 
 test("a message that was lost on the way is replayed in its place, in the same epoch", async () => {
   await using publisher = await testPublisher();
-  const { take } = streamOf(publisher.address);
+  const { take } = streamOf(publisher);
   expect(brief(await take(1))).toEqual(["cleared e1 0"]);
   await publisher.publish(one(1));
   await take(1);
@@ -85,7 +86,7 @@ test("what a full pipe drops from a replay is asked for again", async () => {
   await using publisher = await testPublisher();
   for (let token = 0; token < 20; token++) publisher.lose(one(token));
   publisher.dropOnce(5, 6);
-  const { take } = streamOf(publisher.address);
+  const { take } = streamOf(publisher);
   const events = (await take(21)).slice(1);
   await publisher.publish(one(20));
   events.push(...(await take(1)));
@@ -98,7 +99,7 @@ test("the end of a replay that was dropped is found missing at the next message"
   await using publisher = await testPublisher();
   for (const token of [1, 2]) publisher.lose(one(token));
   publisher.dropOnce(1);
-  const { take } = streamOf(publisher.address);
+  const { take } = streamOf(publisher);
   const events = await take(2);
   const rest = take(2);
   // Only once the first replay has ended can the stream miss what was dropped from it.
@@ -109,9 +110,23 @@ test("the end of a replay that was dropped is found missing at the next message"
   expect(brief(events).at(-1)).toBe("stored e1 3");
 });
 
+test("a first message that was lost on the way is replayed too", async () => {
+  await using publisher = await testPublisher();
+  const { take } = streamOf(publisher);
+  await take(1);
+  const rest = take(3);
+  // The replay of an empty ring has begun, so it does not bring what comes now.
+  await expect.poll(() => publisher.asked.length).toBe(1);
+  publisher.lose(one(1));
+  await publisher.publish(one(2));
+  const events = await rest;
+  expect(brief(events)).toEqual(["cleared e2 0", "stored e2 1", "stored e2 2"]);
+  expect(events.slice(1).map((event) => event.tokens![0])).toEqual([1, 2]);
+});
+
 test("a ring that no longer reaches back begins a new epoch with all that is left", async () => {
   await using publisher = await testPublisher({ ring: 3 });
-  const { take } = streamOf(publisher.address);
+  const { take } = streamOf(publisher);
   await take(1);
   await publisher.publish(one(0));
   await take(1);
@@ -124,7 +139,7 @@ test("a ring that no longer reaches back begins a new epoch with all that is lef
 
 test("an engine that counts from 0 again has restarted: a new epoch, whatever number it has come to", async () => {
   await using publisher = await testPublisher();
-  const { take } = streamOf(publisher.address);
+  const { take } = streamOf(publisher);
   await take(1);
   for (const token of [1, 2]) await publisher.publish(one(token));
   await take(2);
@@ -143,7 +158,7 @@ test.each([
   ["another engine: a new epoch", true, ["cleared e2 0", "stored e2 1", "stored e2 2"], [undefined, 3, 4]],
 ])("a broken connection to %s", async (_name, restarted, expected, tokens) => {
   const first = await testPublisher();
-  const { take, moved } = streamOf(first.address);
+  const { take, moved } = streamOf(first);
   await take(1);
   const before = [one(1), one(2)];
   for (const events of before) await first.publish(events);
@@ -153,7 +168,7 @@ test.each([
   if (!restarted) for (const events of before) second.lose(events);
   second.lose(one(3));
   second.lose(one(4));
-  moved(second.address);
+  moved(second);
   await first[Symbol.asyncDispose]();
   const events = await take(expected.length);
   expect(brief(events)).toEqual(expected);
@@ -162,7 +177,7 @@ test.each([
 
 test("without a replay every doubt begins a new epoch", async () => {
   await using publisher = await testPublisher({ ring: 0 });
-  const { take } = streamOf(publisher.address);
+  const { take } = streamOf(publisher);
   await take(1);
   await publisher.publish(one(1));
   await take(1);
@@ -173,7 +188,7 @@ test("without a replay every doubt begins a new epoch", async () => {
 
 test("an engine that stays away: what was known of it is taken back", async () => {
   const publisher = await testPublisher();
-  const { take } = streamOf(publisher.address);
+  const { take } = streamOf(publisher);
   await take(1);
   await publisher.publish(one(1));
   await take(1);
@@ -183,7 +198,7 @@ test("an engine that stays away: what was known of it is taken back", async () =
 
 test("a message that cannot be read costs what was known, and the stream goes on", async () => {
   await using publisher = await testPublisher();
-  const { take } = streamOf(publisher.address);
+  const { take } = streamOf(publisher);
   await take(1);
   await publisher.publish(one(1));
   await publisher.publish(Uint8Array.of(0xc1));
@@ -194,7 +209,7 @@ test("a message that cannot be read costs what was known, and the stream goes on
 test("SGLang's array form, and replies without a topic, are read as well", async () => {
   await using publisher = await testPublisher({ topic: "", bareReplies: true });
   publisher.lose([["BlockStored", [1n], null, [1, 2, 3, 4], 4, null, "GPU"]]);
-  const { take } = streamOf(publisher.address);
+  const { take } = streamOf(publisher);
   await take(2);
   await publisher.publish([["BlockRemoved", [1n], "GPU"], ["AllBlocksCleared"]]);
   expect(brief(await take(2))).toEqual(["removed e1 2", "cleared e1 3"]);
@@ -203,7 +218,7 @@ test("SGLang's array form, and replies without a topic, are read as well", async
 test("told to read again, it begins a new epoch with everything there is", async () => {
   await using publisher = await testPublisher();
   publisher.lose(one(1));
-  const { stream, take } = streamOf(publisher.address);
+  const { stream, take } = streamOf(publisher);
   await take(2);
   stream.reread();
   expect(brief(await take(2))).toEqual(["cleared e2 0", "stored e2 1"]);
@@ -213,7 +228,7 @@ test("a reader who has had a whole message may go on after it; one who stopped w
   await using publisher = await testPublisher();
   publisher.lose([...one(1), ...one(2)]);
   publisher.lose(one(3));
-  const { stream, take } = streamOf(publisher.address);
+  const { stream, take } = streamOf(publisher);
   await take(2);
   expect(stream.continues({ epoch: "e1", sequence: 2 })).toBe(false);
   await take(1);

@@ -108,9 +108,11 @@ export class KvStream {
     for await (const frames of connection.live()) {
       const sequence = messageSequence(frames);
       const last = this.#seen;
-      if (last !== undefined && sequence !== last.sequence + 1) {
+      // Where the replay brought nothing, nothing was published before it; without a replay the first message says where the stream begins.
+      const due = last !== undefined ? last.sequence + 1 : connection.replays ? 0 : sequence;
+      if (sequence !== due) {
         // The stream began before the replay ended: both tell what was published meanwhile.
-        if (sequence <= last.sequence && this.#timeOf(frames) <= last.at) continue;
+        if (last !== undefined && sequence <= last.sequence && this.#timeOf(frames) <= last.at) continue;
         yield* this.#catchUp(connection);
         if (this.#seen !== undefined && sequence <= this.#seen.sequence) continue;
       }

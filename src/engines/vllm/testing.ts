@@ -2,7 +2,7 @@
 // past messages, and the faults that tests need. What it publishes is given to it: recorded frames of the real engine, or
 // messages in vLLM's map form or SGLang's array form.
 import { encode } from "@msgpack/msgpack";
-import { Publisher, Router } from "zeromq";
+import { Router, XPublisher } from "zeromq";
 import type { KvAddress } from "./sockets.ts";
 
 interface PublisherOptions {
@@ -13,8 +13,13 @@ interface PublisherOptions {
   bareReplies?: boolean;
 }
 
-interface TestPublisher extends AsyncDisposable {
+export interface TestPublisher extends AsyncDisposable {
   readonly address: KvAddress;
+  /**
+   * Resolves when the first subscription has arrived. A subscriber sends it after the handshake that tells it of its connection, so what
+   * is published between the two reaches it by replay alone.
+   */
+  readonly subscribed: Promise<void>;
   /** Publishes a payload under the next number; events are packed with a time that rises. */
   publish(payload: Uint8Array | unknown[]): Promise<void>;
   /** Takes a number and keeps the message for replay, but does not publish it. */
@@ -39,7 +44,8 @@ function sequenceFrame(sequence: number): Buffer {
 export async function testPublisher(options: PublisherOptions = {}): Promise<TestPublisher> {
   const { ring = 1000 } = options;
   const topic = Buffer.from(options.topic ?? "kv@test@model");
-  const publisher = new Publisher({ linger: 0 });
+  // An XPUB is a PUB that also tells of subscriptions.
+  const publisher = new XPublisher({ linger: 0 });
   const router = ring > 0 ? new Router({ linger: 0 }) : undefined;
   await publisher.bind("tcp://127.0.0.1:*");
   await router?.bind("tcp://127.0.0.1:*");
@@ -69,6 +75,11 @@ export async function testPublisher(options: PublisherOptions = {}): Promise<Tes
     }
   };
   if (router) void serve(router).catch(() => {});
+  const subscribed = publisher.receive().then(
+    () => {},
+    // Closed before anyone subscribed.
+    () => {},
+  );
 
   return {
     address: {
@@ -77,6 +88,7 @@ export async function testPublisher(options: PublisherOptions = {}): Promise<Tes
       ...(router && { replayPort: portOf(router.lastEndpoint) }),
     },
     asked,
+    subscribed,
     async publish(payload) {
       const [sequence, bytes] = take(payload);
       await publisher.send([topic, sequenceFrame(sequence), bytes]);
