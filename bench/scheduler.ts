@@ -7,7 +7,16 @@
 import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
-import { HashChain, makePolicy, Scheduler, seededRng, textSpace, tokenSpace } from "../src/scheduler/index.ts";
+import {
+  type EndpointState,
+  HashChain,
+  makePolicy,
+  type PlacementView,
+  Scheduler,
+  seededRng,
+  textSpace,
+  tokenSpace,
+} from "../src/scheduler/index.ts";
 import { ViewBuilder } from "../src/scheduler/placement/view.ts";
 import { IndexedCaches } from "../src/scheduler/prefix/indexedCaches.ts";
 import { buildFleet, deployment, type Fleet, randomTokens, specOf } from "./scheduler/fleet.ts";
@@ -199,6 +208,45 @@ function compareTree(fleet: Fleet): void {
   results["radixTree"] = { match, worst, bytesPerHeldBlock: bytes / fleet.held, nodes: tree.nodes };
 }
 
+/** A choice among endpoints that hold nothing of the prompt, alone and beside three other gateways whose word is 50 ms old. */
+function manyGateways(count: number): void {
+  const rng = seededRng(5);
+  const states = Array.from({ length: count }, (_, slot): EndpointState => {
+    const inFlight = 4 + Math.floor(rng() * 20);
+    const prefillTokens = Math.floor(rng() * 8000);
+    const load = {
+      prefillTokens,
+      kvTokens: inFlight * 4000,
+      inFlight,
+      prefilling: 1,
+      peersPlaced: 0,
+      peersPlacedTokens: 0,
+    };
+    const peers = { peersInFlight: Math.floor((inFlight * 3) / 4), peersPrefill: Math.floor((prefillTokens * 3) / 4) };
+    return { slot, spec: { ...specOf(slot, 64, "none"), slots: 64 }, load: { ...load, ...peers }, health: "ready" };
+  });
+  const call = { id: "call", tenant: "t", deployment, promptTokens: 4000, outputTokens: 300, prompt: [] };
+  const sampleAt = (peersAgeMs: number): Sample => {
+    const policy = makePolicy("least-delay");
+    const nothing = { matched: new Float64Array(count * 4), matchedTokens: new Float64Array(count) };
+    const expectedTokens = new Float64Array(count);
+    const view: PlacementView = { call, now: 0, count, endpoints: states, ...nothing, expectedTokens, peersAgeMs };
+    return measure(2000, (round) => {
+      // Each endpoint gets a call of peers every second.
+      view.now = round * 10;
+      for (let i = round % 100; i < count; i += 100) {
+        const load = states[i]!.load as { peersPlaced: number; peersPlacedTokens: number };
+        load.peersPlaced++;
+        load.peersPlacedTokens += 4000;
+      }
+      policy.choose(view, rng);
+    });
+  };
+  const one = add(`choose, ${count} endpoints, one gateway`, sampleAt(0), "nothing cached");
+  const four = add(`choose, ${count} endpoints, four gateways`, sampleAt(50), "counts what peers have placed unseen");
+  results[`gateways${count}`] = { one, four };
+}
+
 /** All scheduling work of a call at a small fleet: how many calls a second one core can schedule. */
 function smallFleet(): void {
   const space = tokenSpace("bench-model", 64);
@@ -260,6 +308,7 @@ memory(main, before, 64);
 decision(main, 64);
 for (const blockTokens of [32, 16]) decision(fill(blockTokens, 0, false), blockTokens);
 compareTree(fill(64, 0, true));
+for (const count of [32, 1000]) manyGateways(count);
 smallFleet();
 await text();
 console.log(`${results["machine"]}, Node ${process.version}, ${endpoints} endpoints, ${promptTokens} tokens\n`);

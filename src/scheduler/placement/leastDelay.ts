@@ -29,7 +29,7 @@ import type { EndpointState, PlacementView, Policy } from "../types.ts";
 import { byLoad, Costs, lowest } from "./choose.ts";
 import { expectedTtftMs, placeWanted, prefillAhead, workTokens } from "./estimate.ts";
 import { Traffic } from "./traffic.ts";
-import { afterUnseen, unseenCalls } from "./unseen.ts";
+import { AfterUnseen, unseenCalls } from "./unseen.ts";
 
 /** Parts of a candidate's cost, in milliseconds. */
 interface Parts {
@@ -49,6 +49,7 @@ const beyondSlack = 1.001;
 export function leastDelay(): Policy {
   const scratch = new Costs();
   const traffic = new Traffic();
+  const afterUnseen = new AfterUnseen();
   const parts: Parts = { ownMs: 0, laterMs: 0, streamsMs: 0, evictedMs: 0 };
 
   /**
@@ -101,7 +102,7 @@ export function leastDelay(): Policy {
       const alone = byLoad(view, choice);
       const unseen = alone ? unseenCalls(view, traffic.peers()) : undefined;
       if (unseen !== undefined) {
-        choice = afterUnseen(view, costs, choice, unseen, slack, rng, (i, endpoint) =>
+        choice = afterUnseen.choose(view, costs, choice, unseen, slack, rng, (i, endpoint) =>
           costOf(view, i, again, endpoint),
         );
       }

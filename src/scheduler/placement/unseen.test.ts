@@ -5,7 +5,7 @@ import { seededRng } from "../rng.ts";
 import type { Choice, EndpointLoad } from "../types.ts";
 import { exampleView } from "./conformance.ts";
 import { makePolicy } from "./registry.ts";
-import { afterUnseen, unseenCalls } from "./unseen.ts";
+import { AfterUnseen, unseenCalls } from "./unseen.ts";
 
 type Candidates = Parameters<typeof exampleView>[0];
 
@@ -55,11 +55,12 @@ describe("a choice among them", () => {
     const view = exampleView(candidates);
     for (const [i, load] of loads.entries()) Object.assign(view.endpoints[i]!.load, load);
     const rng = seededRng(1);
+    const afterUnseen = new AfterUnseen();
     const taken = costs.map(() => 0);
     const first: Choice = { index: 0, runnerUp: 1, cost: costs[0]!, runnerUpCost: costs[1]!, ties: 1, reason: "least" };
     for (let n = 0; n < 2000; n++) {
       const unseen = { calls, tokens: 0, ageMs: 100, ended: 0.5 };
-      const choice = afterUnseen(view, Float64Array.from(costs), first, unseen, 0, rng, (i, { load }) => {
+      const choice = afterUnseen.choose(view, Float64Array.from(costs), first, unseen, 0, rng, (i, { load }) => {
         return costs[i]! + 40 * load.inFlight + load.prefillTokens;
       });
       expect([choice.cost, choice.runnerUp]).toEqual([costs[choice.index]!, choice.index === 0 ? 1 : 0]);

@@ -11,8 +11,8 @@
 //
 // Only calls that load alone places count, and only endpoints that hold as much of the prompt are drawn among. Where a call finds its prefix,
 // it goes there.
-import type { Choice, EndpointLoad, EndpointState, PlacementView, Rng } from "../types.ts";
-import { lowest, second } from "./choose.ts";
+import type { Call, Choice, EndpointLoad, EndpointSpec, EndpointState, PlacementView, Rng } from "../types.ts";
+import { Costs, lowest, second } from "./choose.ts";
 import type { PeersTraffic } from "./traffic.ts";
 
 /** Unseen calls are counted in portions: at least so many, because a part of a call is a chance of one. */
@@ -44,83 +44,113 @@ export function unseenCalls(
   return calls > 0 ? { calls, tokens: tokensPerCall, ended, ageMs } : undefined;
 }
 
+/** Choices after a drawn part of the unseen calls has been placed. Its arrays are kept between decisions. */
+export class AfterUnseen {
+  private readonly placed = new Costs();
+  private readonly raised = new Costs();
+  private readonly altered = new Altered();
+
+  /**
+   * `choice`: the one without unseen calls; `cost`: of a candidate, in the state that is passed. That state is valid during the call of `cost`
+   * alone.
+   */
+  choose(
+    view: PlacementView,
+    costs: Float64Array,
+    choice: Choice,
+    unseen: Unseen,
+    slack: number,
+    rng: Rng,
+    cost: (i: number, endpoint: EndpointState) => number,
+  ): Choice {
+    const { count, matched, matchedTokens, endpoints, call } = view;
+    // A state that must be brought first is none of the equals.
+    const brings = (i: number): boolean => matched[i * 4 + 3]! > 0;
+    if (brings(choice.index)) return choice;
+    const held = matchedTokens[choice.index]!;
+    const placed = this.placed.of(count).fill(0, 0, count);
+    // What is infinite is not drawn among.
+    const raised = this.raised.of(count).fill(Number.POSITIVE_INFINITY, 0, count);
+    const costNow = (i: number, own: boolean): number =>
+      cost(i, this.altered.of(endpoints[i]!, call, unseen, placed[i]!, own));
+    for (let i = 0; i < count; i++) if (matchedTokens[i]! >= held && !brings(i)) raised[i] = costNow(i, false);
+    const portions = Math.min(portionsMost, Math.max(portionsLeast, Math.ceil(unseen.calls)));
+    const before = Math.floor(rng() * (portions + 1));
+    // Among endpoints of one cost the order is drawn too.
+    const first = Math.floor(rng() * count);
+    for (let n = 0; n < before; n++) {
+      const i = least(raised, count, first);
+      placed[i]! += unseen.calls / portions;
+      raised[i] = costNow(i, false);
+    }
+    for (let i = 0; i < count; i++) {
+      if (raised[i]! < Number.POSITIVE_INFINITY && hasNew(endpoints[i]!)) raised[i] = costNow(i, true);
+    }
+    const { index, ties } = lowest(raised, count, slack, rng, choice.reason);
+    const runnerUp = second(costs, count, index);
+    return { ...choice, index, ties, cost: costs[index]!, runnerUp, runnerUpCost: costs[runnerUp]! };
+  }
+}
+
 /**
- * The choice after a drawn part of the unseen calls has been placed. `choice`: the one without them; `cost`: of a candidate with a load.
+ * An endpoint with another load: without what has ended and been computed of peers' calls since they were told, without guesses of what peers
+ * do, and with unseen calls. One object for all of them, since a decision asks for thousands.
  */
-export function afterUnseen(
-  view: PlacementView,
-  costs: Float64Array,
-  choice: Choice,
-  unseen: Unseen,
-  slack: number,
-  rng: Rng,
-  cost: (i: number, endpoint: EndpointState) => number,
-): Choice {
-  const { count, matched, matchedTokens, endpoints, call } = view;
-  // A state that must be brought first is none of the equals.
-  const brings = (i: number): boolean => matched[i * 4 + 3]! > 0;
-  if (brings(choice.index)) return choice;
-  const held = matchedTokens[choice.index]!;
-  const placed = new Float64Array(count);
-  const costWith = (i: number, now: EndpointLoad): number => {
-    const endpoint = endpoints[i]!;
-    const prefillTokens = now.prefillTokens + placed[i]! * tokensLeft(unseen, endpoint);
-    const kvTokens = now.kvTokens + placed[i]! * call.promptTokens;
-    const inFlight = now.inFlight + placed[i]!;
-    return cost(i, { ...endpoint, load: { ...now, prefillTokens, kvTokens, inFlight } });
+class Altered {
+  private readonly load: EndpointLoad = { prefillTokens: 0, kvTokens: 0, inFlight: 0, prefilling: 0, guessedCalls: 0 };
+  private readonly state: { -readonly [key in keyof EndpointState]: EndpointState[key] } = {
+    slot: 0,
+    spec: undefined as unknown as EndpointState["spec"],
+    load: this.load,
+    health: "ready",
   };
-  const now = endpoints.map((endpoint) => aged(endpoint, unseen));
-  const told = now.map(withoutNew);
-  const raised = new Float64Array(count).fill(Number.NaN);
-  for (let i = 0; i < count; i++) if (matchedTokens[i]! >= held && !brings(i)) raised[i] = costWith(i, told[i]!);
-  const portions = Math.min(portionsMost, Math.max(portionsLeast, Math.ceil(unseen.calls)));
-  const before = Math.floor(rng() * (portions + 1));
-  // Among endpoints of one cost the order is drawn too.
-  const first = Math.floor(rng() * count);
-  for (let n = 0; n < before; n++) {
-    const i = least(raised, first);
-    placed[i]! += unseen.calls / portions;
-    raised[i] = costWith(i, told[i]!);
+
+  /** `placed`: unseen calls that have gone there. `own`: with this gateway's newest calls, of which peers do not know. */
+  of(endpoint: EndpointState, call: Call, unseen: Unseen, placed: number, own: boolean): EndpointState {
+    const { ended, ageMs } = unseen;
+    const { load, spec, slot, health } = endpoint;
+    const { peersInFlight = 0, peersPrefill = 0, guessedPrefill = 0, guessedKv = 0, inFlight } = load;
+    const gone = peersInFlight * ended;
+    let kvTokens = Math.max(0, load.kvTokens - guessedKv) * (inFlight > 0 ? 1 - gone / inFlight : 1);
+    const computed = Math.min(Math.max(0, peersPrefill), (ageMs * spec.speed.prefillTokensPerSecond) / 1000);
+    let prefillTokens = Math.max(0, load.prefillTokens - guessedPrefill - computed);
+    let running = inFlight - gone;
+    if (!own) {
+      const { newCalls = 0, newPrefill = 0, newKv = 0 } = load;
+      prefillTokens = Math.max(0, prefillTokens - newPrefill);
+      kvTokens = Math.max(0, kvTokens - newKv);
+      running = Math.max(0, running - newCalls);
+    }
+    this.load.prefillTokens = prefillTokens + placed * tokensLeft(unseen, spec);
+    this.load.kvTokens = kvTokens + placed * call.promptTokens;
+    this.load.inFlight = running + placed;
+    this.load.prefilling = load.prefilling;
+    this.load.headTokens = load.headTokens;
+    this.load.headSinceMs = load.headSinceMs;
+    this.load.peersPlaced = load.peersPlaced;
+    this.load.peersPlacedTokens = load.peersPlacedTokens;
+    this.state.slot = slot;
+    this.state.spec = spec;
+    this.state.health = health;
+    return this.state;
   }
-  for (let i = 0; i < count; i++) if (!Number.isNaN(raised[i]!)) raised[i] = costWith(i, now[i]!);
-  const { index, ties } = lowest(raised, count, slack, rng, choice.reason);
-  const runnerUp = second(costs, count, index);
-  return { ...choice, index, ties, cost: costs[index]!, runnerUp, runnerUpCost: costs[runnerUp]! };
 }
 
-/** A load without what has ended and been computed of peers' calls since they were told, and without guesses of what peers do. */
-function aged({ load, spec }: EndpointState, { ended, ageMs }: Unseen): EndpointLoad {
-  const { peersInFlight = 0, peersPrefill = 0, guessedPrefill = 0, guessedKv = 0, inFlight } = load;
-  const gone = peersInFlight * ended;
-  const kvTokens = Math.max(0, load.kvTokens - guessedKv) * (inFlight > 0 ? 1 - gone / inFlight : 1);
-  const computed = Math.min(Math.max(0, peersPrefill), (ageMs * spec.speed.prefillTokensPerSecond) / 1000);
-  const prefillTokens = Math.max(0, load.prefillTokens - guessedPrefill - computed);
-  return { ...load, prefillTokens, kvTokens, inFlight: inFlight - gone, guessedCalls: 0 };
+/** Whether peers do not know all of this gateway's calls there. */
+function hasNew({ load: { newCalls = 0, newPrefill = 0, newKv = 0 } }: EndpointState): boolean {
+  return newCalls > 0 || newPrefill > 0 || newKv > 0;
 }
 
-/** A load as peers know it: without this gateway's newest calls. */
-function withoutNew(load: EndpointLoad): EndpointLoad {
-  const { newCalls = 0, newPrefill = 0, newKv = 0 } = load;
-  return {
-    ...load,
-    prefillTokens: Math.max(0, load.prefillTokens - newPrefill),
-    kvTokens: Math.max(0, load.kvTokens - newKv),
-    inFlight: Math.max(0, load.inFlight - newCalls),
-  };
-}
-
-/** Index of the lowest cost, the first from `first` on, round the end. */
-function least(costs: Float64Array, first: number): number {
-  let found = -1;
-  for (let n = 0; n < costs.length; n++) {
-    const i = (first + n) % costs.length;
-    if (!Number.isNaN(costs[i]!) && (found < 0 || costs[i]! < costs[found]!)) found = i;
-  }
+/** Index of the lowest of `costs[0..count)`, the first from `first` on, round the end. */
+function least(costs: Float64Array, count: number, first: number): number {
+  let found = first;
+  for (let i = first + 1; i < count; i++) if (costs[i]! < costs[found]!) found = i;
+  for (let i = 0; i < first; i++) if (costs[i]! < costs[found]!) found = i;
   return found;
 }
 
 /** Prefill that is left on average of a prompt that came at any time of the last `ageMs`. */
-function tokensLeft({ tokens, ageMs }: Unseen, { spec }: EndpointState): number {
-  const computed = (ageMs * spec.speed.prefillTokensPerSecond) / 1000;
+function tokensLeft({ tokens, ageMs }: Unseen, { speed }: EndpointSpec): number {
+  const computed = (ageMs * speed.prefillTokensPerSecond) / 1000;
   return computed < tokens ? tokens - computed / 2 : (tokens * tokens) / (2 * computed);
 }
