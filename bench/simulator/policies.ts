@@ -7,6 +7,7 @@
 //   ... --fleet 4,32 --trace conversation --load 1,1.25     parts of it; also --policies least-delay,llm-d --seeds 3
 //   ... --gateways 1,2:50,4:500                             numbers of gateways, each with the age of their messages of load in ms
 //   ... --speeds told,learned                               whether the scheduler is told how fast endpoints are, or learns it
+//   ... --deadline 5000                                     refuses calls whose first token would come later than that, ms
 //   ... --out FILE                                          each run is a line of FILE; runs that it has already are not run again
 //   ... --jobs N                                            worker processes
 //   ... --report FILE                                       prints the tables from saved results, and runs nothing
@@ -14,9 +15,9 @@ import { appendFileSync } from "node:fs";
 import { defaultPolicy } from "../../src/scheduler/index.ts";
 import type { Job } from "./grid/job.ts";
 import { report } from "./grid/report.ts";
-import { keyOf, readRows, type Row } from "./grid/row.ts";
+import { keyOf, pointOf, readRows, type Row } from "./grid/row.ts";
 import { traces, tracesAtHand } from "./grid/traces.ts";
-import { pointOf, pointsOf, undecided } from "./grid/verdict.ts";
+import { pointsOf, undecided } from "./grid/verdict.ts";
 import { runJobs } from "./grid/workers.ts";
 
 /** Options of the command line that belong to this part. */
@@ -31,6 +32,7 @@ export const policyOptions = {
   calls: { type: "string" },
   gateways: { type: "string" },
   speeds: { type: "string" },
+  deadline: { type: "string" },
   out: { type: "string" },
   jobs: { type: "string" },
   report: { type: "string" },
@@ -49,6 +51,7 @@ interface Grid {
   speeds: Job["speeds"][];
   /** Calls for an endpoint. */
   calls: number;
+  deadlineMs?: number;
 }
 
 const alone = { count: 1, loadAgeMs: 0 };
@@ -100,6 +103,7 @@ function jobsOf(grid: Grid, names: readonly string[], seed: number, saved: Map<s
   const jobs: Job[] = [];
   for (const { gateways, speeds, fleet, trace } of places(grid, names)) {
     const job: Job = { trace, fleet, seed, gateways, speeds, calls: grid.calls, runs: [] };
+    if (grid.deadlineMs !== undefined) job.deadlineMs = grid.deadlineMs;
     for (const load of grid.loads) {
       const place = { ...job, gateways: gateways.count, loadAgeMs: gateways.loadAgeMs, load };
       const rows = known.get(pointOf(place)) ?? [];
@@ -142,6 +146,7 @@ function chosen(values: PolicyValues): Grid {
     speeds: values.speeds?.split(",").map(speedsOf) ?? base.speeds,
     gateways: values.gateways?.split(",").map(gatewaysOf) ?? base.gateways,
     calls: Number(values.calls ?? base.calls),
+    ...(values.deadline !== undefined && { deadlineMs: Number(values.deadline) }),
   };
 }
 

@@ -17,16 +17,23 @@ export interface Job {
   calls: number;
   gateways: { count: number; loadAgeMs: number };
   speeds: Place["speeds"];
+  deadlineMs?: number;
   runs: { load: number; policy: string }[];
 }
 
 /** Runs a job and hands over each row when it is known. */
 export async function runJob(
-  { trace: name, fleet: endpoints, seed, calls, gateways, speeds, runs }: Job,
+  { trace: name, fleet: endpoints, seed, calls, gateways, speeds, deadlineMs, runs }: Job,
   done: (row: Row) => void,
 ) {
   const trace = traces[name]!;
-  const fleet = parseFleet({ pools: [{ ...trace.pool, name: "pool", replicas: endpoints }], gateways, speeds, slo });
+  const fleet = parseFleet({
+    pools: [{ ...trace.pool, name: "pool", replicas: endpoints }],
+    gateways,
+    speeds,
+    slo,
+    deadlineMs,
+  });
   const { profile } = fleet.replicas[0]!;
   const count = calls * endpoints;
   const pool = await trace.read(count, endpoints, seed);
@@ -58,6 +65,7 @@ export async function runJob(
       speeds,
       load,
       calls,
+      ...(deadlineMs !== undefined && { deadlineMs }),
       policy,
       seed,
     };

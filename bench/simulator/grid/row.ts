@@ -14,6 +14,8 @@ export interface Place {
   load: number;
   /** Calls for an endpoint. */
   calls: number;
+  /** Latest useful time of a first token, ms after a call was sent; absent: calls wait as long as it takes. */
+  deadlineMs?: number;
   policy: string;
   seed: number;
 }
@@ -38,8 +40,15 @@ export interface Row extends Place {
   cpuMs: number;
 }
 
-export function keyOf({ trace, fleet, gateways, loadAgeMs, speeds, load, calls, policy, seed }: Place): string {
-  return [trace, fleet, gateways, loadAgeMs, speeds, load, calls, policy, seed].join(" ");
+export function keyOf(place: Place): string {
+  return `${pointOf(place)} ${place.policy} ${place.seed}`;
+}
+
+/** Which point a row belongs to: all rules and seeds of a point see the same load. */
+export function pointOf(place: Omit<Place, "policy" | "seed">): string {
+  const { trace, fleet, gateways, loadAgeMs, speeds, load, calls, deadlineMs } = place;
+  const deadline = deadlineMs === undefined ? [] : [`within ${deadlineMs} ms`];
+  return [trace, fleet, gateways, loadAgeMs, speeds, load, calls, ...deadline].join(" ");
 }
 
 /** Rows of a file of results by key; empty without the file. A line cut short by a kill is left out. */

@@ -1,6 +1,6 @@
 // Judges the default rule at each point of the grid against the best of the others, by paired differences over seeds.
 import { defaultPolicy } from "../../../src/scheduler/index.ts";
-import type { Place, Row } from "./row.ts";
+import { pointOf, type Row } from "./row.ts";
 
 /** What the default may lose to the best rule: goodput as a share of calls, mean time to first token as a share of the best. */
 export const bounds = { goodput: 0.03, meanTtft: 0.1 };
@@ -34,24 +34,29 @@ export interface Point {
   loadAgeMs: number;
   speeds: Row["speeds"];
   load: number;
+  deadlineMs?: number;
   /** Rows by rule, in the order of seeds. Rules may have different numbers of seeds. */
   rows: ReadonlyMap<string, readonly Row[]>;
-}
-
-/** Which point a row belongs to. */
-export function pointOf({ trace, fleet, gateways, loadAgeMs, speeds, load, calls }: Omit<Place, "policy" | "seed">) {
-  return [trace, fleet, gateways, loadAgeMs, speeds, load, calls].join(" ");
 }
 
 /** Groups rows by point. */
 export function pointsOf(rows: Iterable<Row>): Point[] {
   return [...Map.groupBy(rows, pointOf).values()].map((all) => {
-    const { trace, fleet, gateways, loadAgeMs, speeds, load } = all[0]!;
+    const { trace, fleet, gateways, loadAgeMs, speeds, load, deadlineMs } = all[0]!;
     const byPolicy = Map.groupBy(
       all.toSorted((a, b) => a.seed - b.seed),
       (row) => row.policy,
     );
-    return { trace, fleet, gateways, loadAgeMs, speeds, load, rows: byPolicy };
+    return {
+      trace,
+      fleet,
+      gateways,
+      loadAgeMs,
+      speeds,
+      load,
+      ...(deadlineMs !== undefined && { deadlineMs }),
+      rows: byPolicy,
+    };
   });
 }
 
