@@ -9,6 +9,7 @@ import { Scheduler } from "../scheduler.ts";
 import type { SchedulerAction } from "../actions.ts";
 import type { LoadMessage, TenantNews } from "../news.ts";
 import { Elsewhere } from "./elsewhere.ts";
+import "../../../test/setup/costly.ts";
 
 interface Client {
   tenant: string;

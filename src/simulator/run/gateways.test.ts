@@ -12,6 +12,7 @@ import type { Workload } from "../types.ts";
 import { Balancer } from "./gateways.ts";
 import { outcome } from "./records.ts";
 import { simulate } from "./simulation.ts";
+import "../../../test/setup/costly.ts";
 
 const pool = { name: "h100", profile: "h100-llama-3.1-70b-tp8", replicas: 8 };
 const busy = longPrompts({ seed: 1, prompts: 600, ratePerS: 8 });

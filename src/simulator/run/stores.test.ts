@@ -15,6 +15,7 @@ import type { Workload } from "../types.ts";
 import { counterfactuals } from "./counterfactual.ts";
 import { outcome } from "./records.ts";
 import { simulate } from "./simulation.ts";
+import "../../../test/setup/costly.ts";
 
 const profile = profileSchema.parse({
   name: "test",

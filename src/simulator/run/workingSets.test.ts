@@ -9,6 +9,7 @@ import { WorkloadBuilder } from "../traces/builder.ts";
 import type { Workload } from "../types.ts";
 import { outcome } from "./records.ts";
 import { simulate } from "./simulation.ts";
+import "../../../test/setup/costly.ts";
 
 /** Agents whose contexts grow by `stepTokens` with each of their calls, some seconds apart. */
 function agents(count: number, steps: number, stepTokens: number, startTokens: number): Workload {

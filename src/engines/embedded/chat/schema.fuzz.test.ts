@@ -7,6 +7,7 @@ import { compileSchema } from "./schema.ts";
 import { oracleOf } from "./testing/oracle.ts";
 import { derive, matches, readGrammar, seeded } from "./testing/gbnf.ts";
 import { runs } from "../../../../test/setup/runs.ts";
+import "../../../../test/setup/costly.ts";
 
 const small = fc.integer({ min: 0, max: 4 });
 const names = fc.constantFrom("a", "b", "c", 'd"');
