@@ -1,7 +1,8 @@
 // Fit: an endpoint whose KV cannot hold a prompt is passed over wherever endpoints are looked at, and a call is refused as too long only
-// where no endpoint of its deployment could hold it.
+// where no endpoint of its deployment could hold it. And deadlines: a call that has one waits where it can still be refused in time.
 import { describe, expect, it } from "vitest";
-import { exampleCall, exampleSpec } from "./placement/conformance.ts";
+import { hasRoom } from "./admission.ts";
+import { exampleCall, exampleSpec, exampleView } from "./placement/conformance.ts";
 import { seededRng } from "./rng.ts";
 import { Scheduler } from "./scheduler.ts";
 import type { SchedulerAction } from "./actions.ts";
@@ -95,5 +96,49 @@ describe("calls that wait for a full large endpoint", () => {
     const actions = made.decide(short("short"), 2);
     for (let at = 100; at <= 300; at += 100) actions.push(...made.tick(at));
     expect(placesOf(actions)).toEqual([["short", "s"]]);
+  });
+});
+
+describe("a call with a deadline", () => {
+  const two = { slots: 2, maxInFlight: 4 };
+  const timed = (id: string) => exampleCall({ id, deadlineMs: 60_000 });
+  const ends = (made: Scheduler, call: string, at: number) =>
+    placesOf(made.apply({ at, type: "call_ended", call, reason: "done" }));
+
+  it("waits for a free slot, not in the engine's line; and no other call enters the line while it waits", () => {
+    const made = fleet([large("l", two)]);
+    for (const id of ["1", "2", "3"]) expect(types(made.decide(short(id), 0))).toEqual(["place"]);
+    expect(types(made.decide(timed("timed"), 1))).toEqual(["queued"]);
+    expect(types(made.decide(short("4"), 2))).toEqual(["queued"]);
+    // Two still run, one of which was in the line.
+    expect(ends(made, "1", 3)).toEqual([]);
+    // The slot may be either call's, by credit; with both placed the line is open again.
+    const next = ends(made, "2", 4);
+    expect(next).toHaveLength(next[0]![0] === "timed" ? 2 : 1);
+    expect([...next, ...ends(made, "3", 5)].map(([call]) => call).toSorted()).toEqual(["4", "timed"]);
+    expect(types(made.decide(short("5"), 6))).toEqual(["place"]);
+  });
+
+  it("is refused in time where no slot becomes free, and the line is open again", () => {
+    const made = fleet([large("l", two)]);
+    for (const id of ["1", "2"]) made.decide(short(id), 0);
+    expect(types(made.decide(exampleCall({ id: "timed", deadlineMs: 30_000 }), 1))).toEqual(["queued"]);
+    expect(types(made.decide(short("3"), 2))).toEqual(["queued"]);
+    expect(made.tick(30_000)).toMatchObject([
+      { type: "refuse", call: "timed", code: "deadline" },
+      { type: "place", call: "3" },
+    ]);
+  });
+
+  it("waits in the line where other gateways' calls take all slots, since none becomes free by waiting", () => {
+    const turn = { open: false, due: false, yields: false, timed: false };
+    const roomAt = (inFlight: number, peersInFlight: number) => {
+      const [endpoint] = exampleView([{}]).endpoints;
+      const load = { ...endpoint!.load, inFlight, peersInFlight };
+      return hasRoom({ ...endpoint!, load, spec: large("l", two) }, timed("timed"), turn);
+    };
+    expect([roomAt(1, 0), roomAt(2, 0), roomAt(3, 1), roomAt(3, 2), roomAt(4, 4)]).toEqual([
+      ...[true, false, false, true, false],
+    ]);
   });
 });

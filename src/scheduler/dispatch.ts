@@ -115,7 +115,8 @@ export class Dispatch {
     if (!queue.mayPass(call) || !endpoints.some(takesCalls)) return false;
     const open = failsOpen(call, endpoints);
     const home = this.options.homeOf(call);
-    const view = this.views.build(call, endpoints, (at) => hasRoom(at, call, open, false, false), now, home);
+    const turn = { open, due: false, yields: false, timed: false };
+    const view = this.views.build(call, endpoints, (at) => hasRoom(at, call, turn), now, home);
     if (view.count === 0) return false;
     const charged = chargeOf(call, longestMatch(view));
     queue.pass(call, charged);
@@ -142,14 +143,8 @@ export class Dispatch {
     };
     const viewOf = (call: Call): PlacementView => {
       if (viewed?.call !== call) {
-        const open = failsOpen(call, endpoints);
-        viewed = this.views.build(
-          call,
-          endpoints,
-          (at) => hasRoom(at, call, open, due, yields(call)),
-          now,
-          this.options.homeOf(call),
-        );
+        const turn = { open: failsOpen(call, endpoints), due, yields: yields(call), timed: queue.hasDeadlines };
+        viewed = this.views.build(call, endpoints, (at) => hasRoom(at, call, turn), now, this.options.homeOf(call));
       }
       return viewed;
     };

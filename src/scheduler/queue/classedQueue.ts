@@ -33,6 +33,11 @@ export class ClassedQueue {
     return this.interactive.size + this.batch.size;
   }
 
+  /** Whether calls with a deadline wait. */
+  get hasDeadlines(): boolean {
+    return this.interactive.hasDeadlines || this.batch.hasDeadlines;
+  }
+
   get waitingTokens(): number {
     return this.interactive.waitingTokens + this.batch.waitingTokens;
   }

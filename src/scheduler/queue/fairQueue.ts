@@ -49,6 +49,8 @@ export class FairQueue {
   private readonly paused = new Set<string>();
   private readonly deadlines = new Heap<Waiting>();
   private tokens = 0;
+  /** Calls with a deadline that wait; `deadlines` also has some that have left. */
+  private timed = 0;
 
   constructor(options: FairQueueOptions = {}) {
     const { order = "fair", maxCalls = queueCallsMax } = options;
@@ -69,6 +71,11 @@ export class FairQueue {
 
   get size(): number {
     return this.waiting.size;
+  }
+
+  /** Whether calls with a deadline wait. */
+  get hasDeadlines(): boolean {
+    return this.timed > 0;
   }
 
   /** Tokens of all calls that wait. */
@@ -113,7 +120,10 @@ export class FairQueue {
     tenant.tokens += waiting.tokens;
     this.tokens += waiting.tokens;
     this.waiting.set(call.id, waiting);
-    if (call.deadlineMs !== undefined) this.deadlines.push(call.deadlineMs - ttftMs, waiting);
+    if (call.deadlineMs !== undefined) {
+      this.timed++;
+      this.deadlines.push(call.deadlineMs - ttftMs, waiting);
+    }
     if (!program.paused) {
       tenant.runnable++;
       this.wake(tenant, program);
@@ -266,6 +276,7 @@ export class FairQueue {
     const tenant = this.tenants.get(this.tenantName(call.tenant))!;
     const program = tenant.programs.get(this.programName(call))!;
     this.waiting.delete(call.id);
+    if (call.deadlineMs !== undefined) this.timed--;
     if (this.deadlines.size > 64 + this.waiting.size * 2) this.deadlines.retain((left) => !left.gone);
     tenant.calls--;
     tenant.tokens -= waiting.tokens;

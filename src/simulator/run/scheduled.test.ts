@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { makePolicy } from "../../scheduler/index.ts";
 import { prefillMs, profileSchema } from "../engine/profile.ts";
 import { parseFleet, type FleetInput } from "../fleet.ts";
+import { Random } from "../random.ts";
 import { summarise } from "../report/summary.ts";
 import { WorkloadBuilder } from "../traces/builder.ts";
 import type { Workload } from "../types.ts";
@@ -135,20 +136,44 @@ describe("prompts and the endpoints that can hold them", () => {
 });
 
 describe("deadlines", () => {
-  it("calls that cannot make theirs are refused at once, or when their turn has not come; the others have a first token in time", () => {
-    const workload = crowd(60);
-    const deadlineMs = 400;
-    const result = run(workload, fleetOf({ deadlineMs, maxInFlightPerEndpoint: 4 }));
-    const { records } = result;
-    const how = [...records.outcome];
-    expect(new Set(how)).toEqual(new Set([outcome.done, outcome.refused]));
-    // The estimate does not know the steps of the batch: 50 ms of grace.
-    for (const [i, each] of how.entries())
-      if (each === outcome.done) expect(records.firstMs[i]! - records.sentMs[i]!).toBeLessThan(deadlineMs + 50);
-    const refusedMs = how.flatMap((each, i) => (each === outcome.refused ? [records.endMs[i]!] : []));
-    expect(Math.min(...refusedMs)).toBe(0);
-    expect(summarise(run(workload, fleetOf())).refused).toBe(0);
-  });
+  /** More than the fleet can do, one call after the other, with outputs of any length. */
+  function overload(seed: number, gapMs: number): Workload {
+    const random = new Random(seed);
+    const builder = new WorkloadBuilder("overload", 100);
+    for (let i = 0; i < 300; i++) {
+      const outputTokens = 1 + Math.floor(-100 * Math.log(1 - random.next()));
+      const blocks = Int32Array.from({ length: 4 }, () => builder.freshBlock());
+      builder.add({ tenant: "t", program: `p${i}`, promptTokens: 400, outputTokens, blocks, delayMs: i * gapMs });
+    }
+    return builder.build();
+  }
+
+  it.each([
+    [400, 100, 1],
+    [400, 50, 2],
+    [1500, 100, 3],
+    [1500, 20, 4],
+    [5000, 50, 5],
+  ])(
+    "of %i ms, a call each %i ms: a first token comes in time, or the call is refused in time",
+    (deadlineMs, gapMs, seed) => {
+      const workload = overload(seed, gapMs);
+      const { records } = run(workload, fleetOf({ deadlineMs }));
+      const how = [...records.outcome];
+      expect(new Set(how)).toEqual(new Set([outcome.done, outcome.refused]));
+      // Queues are looked at each 100 ms, and the estimate does not know the steps of the batch.
+      const late = deadlineMs + 150;
+      for (const [i, each] of how.entries()) {
+        const answeredMs = each === outcome.done ? records.firstMs[i]! : records.endMs[i]!;
+        expect(answeredMs - records.sentMs[i]!).toBeLessThan(late);
+      }
+      // Without deadlines all are served, and most are late.
+      const all = run(workload, fleetOf());
+      expect(summarise(all).refused).toBe(0);
+      const lateMs = [...all.records.firstMs].filter((firstMs, i) => firstMs - all.records.sentMs[i]! > late);
+      expect(lateMs.length).toBeGreaterThan(150);
+    },
+  );
 });
 
 describe("conversations", () => {
