@@ -148,23 +148,20 @@ export function isAway({ ejected, doubtedBy }: EndpointState, call: Call): boole
 
 export const senderOf = ({ sender, tenant }: Call): string => sender ?? tenant;
 
-/**
- * Whether a call begins there without a wait in the engine's own line, where it could neither be refused in time nor pass another call. Where
- * peers' calls take all slots, none becomes free by waiting here, so the call waits in that line like theirs.
- */
+/** Whether a call begins there without a wait in the engine's own line, where it could neither be refused in time nor pass another call. */
 function beginsAtOnce({ load, spec }: EndpointState): boolean {
-  return load.inFlight < spec.slots || (load.peersInFlight ?? 0) >= spec.slots;
+  return load.inFlight < spec.slots;
 }
 
 /** What decides beside the endpoint and the call whether there is room. */
-export interface Turn {
+interface Turn {
   /** Ejected endpoints may take the call too. */
   open: boolean;
   /** It is the turn of batch work. */
   due: boolean;
-  /** Half of the engine's own line is left to calls that wait at other gateways. */
+  /** Half of the engine's own line is left to calls that wait at other gateways; where calls with a deadline wait, free slots are too. */
   yields: boolean;
-  /** Calls with a deadline wait. No other call enters an engine's line before them, since the line would never become empty for them. */
+  /** Calls with a deadline wait, here or elsewhere. No call enters an engine's line before them, or it would never become empty for them. */
   timed: boolean;
 }
 
@@ -174,7 +171,7 @@ export function hasRoom(endpoint: EndpointState, call: Call, { open, due, yields
     mayAnswer(endpoint, call) &&
     (open || !isAway(endpoint, call)) &&
     isFree(endpoint) &&
-    (!yields || isLeft(endpoint, call)) &&
+    (!yields || (!timed && isLeft(endpoint, call))) &&
     (!(timed || call.deadlineMs !== undefined) || beginsAtOnce(endpoint)) &&
     (call.batch !== true || due || takesBatch(endpoint))
   );

@@ -95,7 +95,7 @@ export class Deployments {
       const news = queue.news(now);
       if (news.length === 0) return [];
       const endpoints = this.endpoints.ofDeployment(name).map(({ spec }) => spec.id);
-      return news.map(({ batch, calls, tenants }) => ({ endpoints, batch, calls, tenants }));
+      return news.map((one) => ({ endpoints, ...one }));
     });
   }
 

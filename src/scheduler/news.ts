@@ -26,6 +26,8 @@ export interface QueueNews {
   /** Of its deployment: another gateway's queue is for the same one when they have one in common. A carrier may leave out some. */
   endpoints: string[];
   batch: boolean;
+  /** Calls with a deadline wait in it; absent: none. */
+  timed?: boolean;
   /** Calls taken from the queue since the last message, as far as another gateway needs to know. */
   calls: number;
   /** Those that wait come first. A carrier may leave out the last ones. */

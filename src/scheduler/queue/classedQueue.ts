@@ -33,9 +33,9 @@ export class ClassedQueue {
     return this.interactive.size + this.batch.size;
   }
 
-  /** Whether calls with a deadline wait. */
+  /** Whether calls with a deadline wait, here or at other gateways. */
   get hasDeadlines(): boolean {
-    return this.interactive.hasDeadlines || this.batch.hasDeadlines;
+    return [this.interactive, this.batch].some((queue) => queue.hasDeadlines || queue.deadlinesElsewhere);
   }
 
   get waitingTokens(): number {
@@ -85,8 +85,8 @@ export class ClassedQueue {
     this.untold = { interactive: 0, batch: 0 };
     this.forget();
     return [
-      { batch: false, calls: interactive, tenants: this.interactive.news(now) },
-      { batch: true, calls: batch, tenants: this.batch.news(now) },
+      { batch: false, calls: interactive, ...newsOf(this.interactive, now) },
+      { batch: true, calls: batch, ...newsOf(this.batch, now) },
     ].filter(({ calls, tenants }) => calls > 0 || tenants.length > 0);
   }
 
@@ -100,6 +100,7 @@ export class ClassedQueue {
       queue.hear(
         gateway,
         told.flatMap(({ tenants }) => tenants),
+        told.some(({ timed }) => timed),
         now,
       );
     }
@@ -193,4 +194,8 @@ export class ClassedQueue {
     this.interactive.resume(tenant, program);
     this.batch.resume(tenant, program);
   }
+}
+
+function newsOf(queue: FairQueue, now: number): Pick<ClassNews, "tenants" | "timed"> {
+  return { tenants: queue.news(now), ...(queue.hasDeadlines && { timed: true }) };
 }

@@ -16,6 +16,8 @@ interface Peer {
   heardAtMs: number;
   /** Tenants with calls that wait there and may run. */
   waiting: ReadonlySet<string>;
+  /** Whether calls with a deadline wait there. */
+  timed: boolean;
 }
 
 export class Elsewhere {
@@ -27,6 +29,7 @@ export class Elsewhere {
   /** Tenants that wait elsewhere, and those that wait here, while any waits elsewhere. */
   #ring: CreditRing<string>;
   #others = new Set<string>();
+  #timed = false;
 
   constructor(quantum: number, weightOf: (tenant: string) => number) {
     this.#quantum = quantum;
@@ -37,6 +40,11 @@ export class Elsewhere {
   /** Whether tenants wait at other gateways. */
   get waits(): boolean {
     return this.#others.size > 0;
+  }
+
+  /** Whether calls with a deadline wait at other gateways. */
+  get timed(): boolean {
+    return this.#timed;
   }
 
   /** A tenant was charged here (negative: given back). */
@@ -66,10 +74,13 @@ export class Elsewhere {
     return told;
   }
 
-  /** Another gateway's news replace what was known to wait there. `here`: tenants that wait at this gateway. */
-  hear(gateway: string, news: readonly TenantNews[], here: readonly string[], now: number): void {
+  /**
+   * Another gateway's news replace what was known to wait there, and whether calls with a deadline are among it (`timed`). `here`: tenants that
+   * wait at this gateway.
+   */
+  hear(gateway: string, news: readonly TenantNews[], timed: boolean, here: readonly string[], now: number): void {
     const waiting = new Set(news.flatMap(({ tenant, waits }) => (waits ? [tenant] : [])));
-    this.#peers.set(gateway, { heardAtMs: now, waiting });
+    this.#peers.set(gateway, { heardAtMs: now, waiting, timed });
     this.#compete(here, now);
     if (this.waits) for (const { tenant, served } of news) this.#charge(tenant, served);
   }
@@ -87,9 +98,14 @@ export class Elsewhere {
   /** Keeps in the ring the tenants that wait now, and forgets gateways that have fallen silent. */
   #compete(here: readonly string[], now: number): void {
     this.#others = new Set();
-    for (const [gateway, { heardAtMs, waiting }] of this.#peers) {
-      if (now - heardAtMs > peerSilentMs) this.#peers.delete(gateway);
-      else for (const tenant of waiting) this.#others.add(tenant);
+    this.#timed = false;
+    for (const [gateway, { heardAtMs, waiting, timed }] of this.#peers) {
+      if (now - heardAtMs > peerSilentMs) {
+        this.#peers.delete(gateway);
+        continue;
+      }
+      for (const tenant of waiting) this.#others.add(tenant);
+      this.#timed ||= timed;
     }
     if (!this.waits) {
       if (this.#ring.size > 0) this.#ring = new CreditRing(this.#quantum);

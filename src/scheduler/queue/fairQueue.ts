@@ -78,6 +78,11 @@ export class FairQueue {
     return this.timed > 0;
   }
 
+  /** Whether calls with a deadline wait at other gateways. */
+  get deadlinesElsewhere(): boolean {
+    return this.elsewhere.timed;
+  }
+
   /** Tokens of all calls that wait. */
   get waitingTokens(): number {
     return this.tokens;
@@ -176,10 +181,10 @@ export class FairQueue {
     return this.options.order === "fair" ? this.elsewhere.news(this.runnable(), now) : [];
   }
 
-  /** What another gateway has told of its queue for the same endpoints. */
-  hear(gateway: string, news: readonly TenantNews[], now: number): void {
+  /** What another gateway has told of its queue for the same endpoints. `timed`: calls with a deadline wait in it. */
+  hear(gateway: string, news: readonly TenantNews[], timed: boolean, now: number): void {
     if (this.options.order === "arrival") return;
-    this.elsewhere.hear(gateway, news, this.runnable(), now);
+    this.elsewhere.hear(gateway, news, timed, this.runnable(), now);
     // Service elsewhere counts against a tenant while others wait here.
     if (this.ring.size > 0) for (const { tenant, served } of news) this.ring.charge(tenant, served);
   }

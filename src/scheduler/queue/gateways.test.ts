@@ -20,6 +20,8 @@ interface Client {
   /** Calls that it keeps waiting or running. */
   alive?: number;
   batch?: boolean;
+  /** Latest useful time of a first token after a call was sent, ms. */
+  deadlineMs?: number;
 }
 
 const slots = 4;
@@ -61,6 +63,7 @@ function serve(options: { gateways: number; endpoints: number; ageMs: number; un
   const carryOut = (actions: readonly SchedulerAction[]): void => {
     for (const action of actions) {
       if (action.type === "share_load") carrier.publish(action.message);
+      if (action.type === "refuse") alive[calls.get(action.call)!.client]!--;
       if (action.type !== "place") continue;
       const { client, gateway, promptTokens } = calls.get(action.call)!;
       const { tenant } = options.clients[client]!;
@@ -81,14 +84,24 @@ function serve(options: { gateways: number; endpoints: number; ageMs: number; un
   carrier.subscribe(hear);
   for (; now < options.untilMs; now += stepMs) {
     carrier.deliver(now);
-    options.clients.forEach(({ tenant, gateways, promptTokens, fromMs = 0, alive: most = 60, batch }, client) => {
+    options.clients.forEach((each, client) => {
+      const { tenant, gateways, promptTokens, fromMs = 0, alive: most = 60, batch } = each;
+      const deadlineMs = each.deadlineMs === undefined ? undefined : now + each.deadlineMs;
       const due = now >= fromMs ? most - alive[client]! : 0;
       alive[client]! += due;
       for (let i = 0; i < due; i++) {
         const id = `c${made++}`;
         const gateway = gateways[made % gateways.length]!;
         calls.set(id, { client, gateway, promptTokens });
-        carryOut(schedulers[gateway]!.decide(exampleCall({ id, tenant, promptTokens, outputTokens: 1, batch }), now));
+        const call = exampleCall({
+          id,
+          tenant,
+          promptTokens,
+          outputTokens: 1,
+          batch,
+          ...(deadlineMs && { deadlineMs }),
+        });
+        carryOut(schedulers[gateway]!.decide(call, now));
       }
     });
     for (const engine of engines) {
@@ -208,13 +221,30 @@ describe("batch work that waits at other gateways than people", () => {
   });
 });
 
+describe("calls with a deadline that wait at another gateway than calls without one", () => {
+  const timed = { tenant: "a", gateways: [0], promptTokens: 2000, alive: 20, deadlineMs: 3000 };
+  const others = { tenant: "b", gateways: [1], promptTokens: 2000 };
+
+  // A place that is left to the others is empty until they know of it: calls take 400 ms here, so that old word costs much.
+  it.each([
+    [50, 0.9],
+    [500, 0.8],
+  ])("word %i ms old: get their share, since neither fills the engines' lines", (ageMs, busyLeast) => {
+    const { history, busy } = serve({ gateways: 2, endpoints: 2, ageMs, untilMs: 20_000, clients: [timed, others] });
+    const [from, to] = [history[bothFromMs / 100]!, history.at(-1)!];
+    const [a, b] = [to["a"]! - from["a"]!, to["b"]! - from["b"]!];
+    expect(a / (a + b)).toBeGreaterThan(0.4);
+    expect(busy).toBeGreaterThan(busyLeast);
+  });
+});
+
 describe("what is known of other gateways' queues", () => {
   const waits = (tenant: string, served = 0): TenantNews => ({ tenant, served, waits: true });
   const known = (): Elsewhere => new Elsewhere(1000, () => 1);
 
   it("makes a tenant yield that was served beyond its credit and the slack, and none that was not", () => {
     const elsewhere = known();
-    elsewhere.hear("g1", [waits("a")], ["b", "c"], 0);
+    elsewhere.hear("g1", [waits("a")], false, ["b", "c"], 0);
     elsewhere.served("b", 1600);
     expect([elsewhere.yields("b", 500), elsewhere.yields("b", 700), elsewhere.yields("c", 500)]).toEqual([
       true,
@@ -222,7 +252,7 @@ describe("what is known of other gateways' queues", () => {
       false,
     ]);
     // Service elsewhere pays it back.
-    elsewhere.hear("g1", [waits("a", 1600)], ["b", "c"], 100);
+    elsewhere.hear("g1", [waits("a", 1600)], false, ["b", "c"], 100);
     elsewhere.served("c", 1600);
     expect(elsewhere.yields("b", 500)).toBe(false);
   });
@@ -230,27 +260,39 @@ describe("what is known of other gateways' queues", () => {
   it("is forgotten when nothing waits there any more, or the gateway has fallen silent", () => {
     const elsewhere = known();
     for (const silent of [false, true]) {
-      elsewhere.hear("g1", [waits("a")], ["b"], 0);
+      elsewhere.hear("g1", [waits("a")], false, ["b"], 0);
       elsewhere.served("b", 5000);
       expect(elsewhere.yields("b", 0)).toBe(true);
       if (silent) elsewhere.news(["b"], peerSilentMs + 1);
-      else elsewhere.hear("g1", [], ["b"], 100);
+      else elsewhere.hear("g1", [], false, ["b"], 100);
       expect([elsewhere.waits, elsewhere.yields("b", 0)]).toEqual([false, false]);
     }
   });
 
+  it("has calls with a deadline among it while word of them is fresh", () => {
+    const elsewhere = known();
+    const timed = [true, false, true].map((timed) => {
+      elsewhere.hear("g1", [waits("a")], timed, [], 0);
+      return elsewhere.timed;
+    });
+    elsewhere.hear("g2", [waits("b")], false, [], 1);
+    const fresh = elsewhere.timed;
+    elsewhere.news([], peerSilentMs + 1);
+    expect([...timed, fresh, elsewhere.timed]).toEqual([true, false, true, true, false]);
+  });
+
   it("does not hold against a tenant what it was served while no other waited", () => {
     const elsewhere = known();
-    elsewhere.hear("g1", [], [], 0);
+    elsewhere.hear("g1", [], false, [], 0);
     elsewhere.served("b", 100_000);
     expect(elsewhere.news([], 50)).toEqual([]);
-    elsewhere.hear("g1", [waits("a")], ["b"], 100);
+    elsewhere.hear("g1", [waits("a")], false, ["b"], 100);
     expect(elsewhere.yields("b", 0)).toBe(false);
   });
 
   it("tells tenants that wait and what they and others were served, of many the ones that wait", () => {
     const elsewhere = known();
-    elsewhere.hear("g1", [waits("a")], [], 0);
+    elsewhere.hear("g1", [waits("a")], false, [], 0);
     elsewhere.served("b", 30);
     elsewhere.served("c", 20);
     elsewhere.served("c", -5);
