@@ -5,7 +5,8 @@
 // kept of them and of those that wait here, charged with service here and elsewhere. A tenant of this gateway that is out of credit by
 // more than what may have been served since the last word from elsewhere, while one that waits elsewhere is in credit, yields: its calls
 // leave half of the engines' own lines (calls in an engine beyond those that it runs) to the others. So no engine idles
-// for the sake of fairness. A gateway holds no lead against a tenant below what the gateway itself serves in `yieldSlackMs`, so that all
+// for the sake of fairness. While calls with a deadline wait at any gateway the lines stay empty, and what is left to the others is free slots:
+// these idle until the others know of them. A gateway holds no lead against a tenant below what the gateway itself serves in `yieldSlackMs`, so that all
 // gateways together allow what the fleet serves in it. Two tenants that wait, wherever they do, differ in service by at most that, a quantum, a
 // call, and what the fleet serves in twice the time that a message takes: word that a tenant waits, and word of the places that are left to it.
 import { peerSilentMs, toldTenantsMax } from "../limits.ts";
