@@ -245,3 +245,31 @@ describe("fair queue", () => {
     expect([queue.size, queue.waitingTokens, queue.competing]).toEqual([0, 0, 0]);
   });
 });
+
+it("whatever happens, has deadlines while a call with one waits that may run, and a paused program's is none", () => {
+  const does = fc.constantFrom("push", "push", "push timed", "pause", "resume", "withdraw", "take", "expire");
+  const steps = fc.array(fc.tuple(does, fc.nat(1), fc.nat(2)), { maxLength: 60 });
+  fc.assert(
+    fc.property(steps, (each) => {
+      const queue = new FairQueue();
+      const paused = new Set<string>();
+      let now = 0;
+      for (const [what, t, p] of each) {
+        const [tenant, program] = [`t${t}`, `p${p}`];
+        const deadlineMs = what === "push timed" ? { deadlineMs: now + 5 } : {};
+        if (what.startsWith("push")) queue.push(call(tenant, 10, { program, ...deadlineMs }), now);
+        else if (what === "take") queue.take(nothing, cost);
+        else if (what === "expire") queue.expire((now += 2));
+        else if (what === "withdraw") queue.withdraw([...queue.all()][p]?.call.id ?? "none");
+        else queue[what as "pause" | "resume"](tenant, program);
+        if (what === "pause") paused.add(tenant + program);
+        if (what === "resume") paused.delete(tenant + program);
+        const may = [...queue.all()].some(
+          ({ call }) => call.deadlineMs !== undefined && !paused.has(call.tenant + call.program),
+        );
+        expect(queue.hasDeadlines).toBe(may);
+      }
+    }),
+    { numRuns: runs(300) },
+  );
+});

@@ -49,7 +49,7 @@ export class FairQueue {
   private readonly paused = new Set<string>();
   private readonly deadlines = new Heap<Waiting>();
   private tokens = 0;
-  /** Calls with a deadline that wait; `deadlines` also has some that have left. */
+  /** Calls with a deadline that wait and may run; `deadlines` also has those of paused programs, and some that have left. */
   private timed = 0;
 
   constructor(options: FairQueueOptions = {}) {
@@ -73,7 +73,7 @@ export class FairQueue {
     return this.waiting.size;
   }
 
-  /** Whether calls with a deadline wait. */
+  /** Whether calls with a deadline wait and may run: those of a paused program keep no other tenant's calls out of the engines' lines. */
   get hasDeadlines(): boolean {
     return this.timed > 0;
   }
@@ -126,7 +126,8 @@ export class FairQueue {
     this.tokens += waiting.tokens;
     this.waiting.set(call.id, waiting);
     if (call.deadlineMs !== undefined) {
-      this.timed++;
+      program.timed++;
+      if (!program.paused) this.timed++;
       this.deadlines.push(call.deadlineMs - ttftMs, waiting);
     }
     if (!program.paused) {
@@ -238,6 +239,7 @@ export class FairQueue {
       if (found.paused) return;
       found.paused = true;
       owner.runnable -= found.live;
+      this.timed -= found.timed;
       this.sleep(owner, found);
     });
   }
@@ -248,6 +250,7 @@ export class FairQueue {
       if (!found.paused) return;
       found.paused = false;
       owner.runnable += found.live;
+      this.timed += found.timed;
       if (found.live > 0) this.wake(owner, found);
     });
   }
@@ -281,7 +284,10 @@ export class FairQueue {
     const tenant = this.tenants.get(this.tenantName(call.tenant))!;
     const program = tenant.programs.get(this.programName(call))!;
     this.waiting.delete(call.id);
-    if (call.deadlineMs !== undefined) this.timed--;
+    if (call.deadlineMs !== undefined) {
+      program.timed--;
+      if (!program.paused) this.timed--;
+    }
     if (this.deadlines.size > 64 + this.waiting.size * 2) this.deadlines.retain((left) => !left.gone);
     tenant.calls--;
     tenant.tokens -= waiting.tokens;
@@ -314,7 +320,7 @@ export class FairQueue {
       const paused = !inOrder && call.program !== undefined && this.paused.has(pauseKey(call.tenant, call.program));
       const level = inOrder ? 0 : (call.priority ?? 0);
       const name = inOrder ? undefined : call.program;
-      program = { key, name, level, calls: new Heap(), live: 0, paused };
+      program = { key, name, level, calls: new Heap(), live: 0, timed: 0, paused };
       addProgram(tenant, program);
     }
     return program;

@@ -22,6 +22,8 @@ export interface Program {
   level: number;
   calls: Heap<Waiting>;
   live: number;
+  /** Of these, calls with a deadline. */
+  timed: number;
   paused: boolean;
 }
 
