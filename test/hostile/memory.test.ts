@@ -84,10 +84,14 @@ test("bodies of one key that are under way are bounded together, and another key
       headers: { authorization: `Bearer ${key}`, "content-type": "application/json" },
       body,
     });
-  const held = Array.from({ length: 5 }, () => send(at.key, large).then(({ status }) => status));
-  // Three fit; the others are refused at once.
-  const first = [await Promise.race(held)];
-  expect(first).toEqual([429]);
+  const refused = { count: 0, both: Promise.withResolvers<void>() };
+  const held = Array.from({ length: 5 }, async () => {
+    const { status } = await send(at.key, large);
+    if (status === 429 && ++refused.count === 2) refused.both.resolve();
+    return status;
+  });
+  // Three fit, and stay until they are released; the others are refused at once.
+  await refused.both.promise;
   at.engine.usual = {};
   expect((await send(other.secret, large)).status).toBe(200);
   wait.resolve();
