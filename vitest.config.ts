@@ -12,6 +12,8 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 180_000,
     hookTimeout: 240_000,
+    // How long `expect.poll` waits for what must come true: a machine that stands still for seconds fails no test.
+    expect: { poll: { timeout: 60_000 } },
     projects: [
       {
         extends: true,
