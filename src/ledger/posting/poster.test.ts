@@ -1,7 +1,7 @@
 // Records reach Postgres in order and exactly once, whatever fails on the way, and what Postgres refuses is put aside alone.
 import { existsSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { expect, onTestFinished, test, vi } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { StoreUnavailableError, type Database } from "../../store/index.ts";
 import { failingDisk, temporaryFolder } from "../../store/spool/testing.ts";
 import { tamper, testDatabase } from "../../store/testing.ts";
@@ -171,11 +171,11 @@ test("a reader that has gone is not waited for", async () => {
   const gone = new AbortController();
   const waiting = posting.posted(place, gone.signal);
   const elsewhere = posting.posted({ spool: "spl_of_another", number: 1 }, gone.signal);
-  await vi.waitFor(() => expect(posting.readers).toBe(2));
+  await expect.poll(() => posting.readers).toBe(2);
   gone.abort(new Error("gone"));
   await expect(waiting).rejects.toThrow("gone");
   await expect(elsewhere).rejects.toThrow();
-  await vi.waitFor(() => expect(posting.readers).toBe(0));
+  await expect.poll(() => posting.readers).toBe(0);
   going.resolve();
   await posting.drained();
 });
@@ -202,7 +202,7 @@ test("a commit that was carried out but not answered is not repeated", async () 
   broken.fail = "after";
   let spent = process.call();
   const posting = poster({ db: broken });
-  await vi.waitFor(() => expect(broken.tries).toBe(1));
+  await expect.poll(() => broken.tries).toBeGreaterThan(0);
   spent += process.call();
   await posting.drained();
   expect(await figures(db, budget)).toMatchObject({ spent });
@@ -326,14 +326,14 @@ test("files follow each other; a posted one is removed unless a call in it has n
     }
   };
   await fill(4);
-  await vi.waitFor(() => expect(posting.numbers()[trail[2]!.spool]).toBe(trail[2]!.upTo));
+  await expect.poll(() => posting.numbers()[trail[2]!.spool]).toBe(trail[2]!.upTo);
   expect(trail.map(({ path }) => existsSync(path))).toEqual([true, true, true, true]);
   const settlement = process.settle(open);
   await fill(5);
   expect(existsSync(trail[0]!.path)).toBe(true);
   process.recordCall(open, settlement);
   await fill(7);
-  await vi.waitFor(() => expect(existsSync(trail[3]!.path)).toBe(false));
+  await expect.poll(() => existsSync(trail[3]!.path)).toBe(false);
   expect(existsSync(trail[0]!.path)).toBe(false);
   const { rows: states } = await db.query("select state from spools where id = $1", [trail[0]!.spool]);
   expect(states).toEqual([{ state: "ended" }]);
@@ -347,7 +347,7 @@ test("files follow each other; a posted one is removed unless a call in it has n
   writeFileSync(backup, JSON.stringify({ startedAt: new Date(Date.now() + 60_000).toISOString() }));
   utimesSync(trail[kept]!.path, 1, 1);
   await fill(kept + 5);
-  await vi.waitFor(() => expect(existsSync(trail[kept]!.path)).toBe(false));
+  await expect.poll(() => existsSync(trail[kept]!.path)).toBe(false);
   expect((await proveLedger(db, "whole", undefined)).discrepancies).toEqual([]);
 });
 
@@ -358,7 +358,7 @@ test("a spool is complete through the start of its oldest open attempt, and idle
   const posting = poster({ openSinceMs: () => since });
   const { spool } = process.writer.position();
   const through = async () => (await spoolRow(db, spool)).complete_through?.toISOString();
-  await vi.waitFor(async () => expect(await through()).toBe("2026-01-01T10:00:00.000Z"));
+  await expect.poll(through).toBe("2026-01-01T10:00:00.000Z");
   since += 3_600_000;
   process.call();
   await posting.drained();
@@ -376,22 +376,22 @@ test("a spool whose sync failed is complete again in its next file", async () =>
   const posting = poster({ openSinceMs: () => (samples++, since) });
   const through = async (spool: string) => (await spoolRow(db, spool)).complete_through?.toISOString();
   const first = process.writer.position().spool;
-  await vi.waitFor(async () => expect(await through(first)).toBe("2026-01-01T10:00:00.000Z"));
+  await expect.poll(() => through(first)).toBe("2026-01-01T10:00:00.000Z");
   since += 3_600_000;
   process.call();
   // The poster looks at the file before the failure, and notes through which moment the unsynced records are complete.
   const reading = posting.posted(process.writer.position());
   const before = samples;
-  await vi.waitFor(() => expect([samples, disk.syncs]).toEqual([before + 1, 1]));
+  await expect.poll(() => [samples, disk.syncs]).toEqual([before + 1, 1]);
   disk.failSyncs = new Error("EIO");
   disk.finishSyncs();
   disk.failSyncs = undefined;
-  await vi.waitFor(() => expect(disk.syncs).toBe(2));
+  await expect.poll(() => disk.syncs).toBe(2);
   disk.finishSyncs();
   await reading;
   const { spool } = process.writer.position();
   expect(spool).not.toBe(first);
-  await vi.waitFor(async () => expect(await through(spool)).toBe("2026-01-01T11:00:00.000Z"), 8_000);
+  await expect.poll(() => through(spool)).toBe("2026-01-01T11:00:00.000Z");
 });
 
 test("a new file is complete through what the one before it was: no bill opens again", async () => {
@@ -404,9 +404,9 @@ test("a new file is complete through what the one before it was: no bill opens a
     process.call();
     await posting.drained();
   }
-  await vi.waitFor(async () =>
-    expect(await spoolRow(db, trail[2]!.spool)).toMatchObject({ complete_through: new Date("2026-01-01T10:00:00Z") }),
-  );
+  await expect
+    .poll(() => spoolRow(db, trail[2]!.spool))
+    .toMatchObject({ complete_through: new Date("2026-01-01T10:00:00Z") });
 });
 
 test("work that must not meet a batch runs between two", async () => {
