@@ -13,6 +13,8 @@ export interface ToolWorld extends AsyncDisposable {
   address: ToolServerAddress;
   /** Calls of `say` so far. */
   said(): number;
+  /** Calls of `hang` so far. */
+  hung(): number;
   /** Changes what `say` promises. */
   redefine(): void;
   /** Lets time pass for the kind. */
@@ -105,19 +107,22 @@ export function describeToolKind(name: string, open: () => Promise<ToolWorld>): 
     });
 
     test("an aborted call ends at once and is uncertain", async () => {
-      const { tools, pin } = await world();
+      const { tools, pin, hung } = await world();
       const stop = new AbortController();
       const tool = await pin("hang");
       const call = tools.call(tool, {}, { project, signal: stop.signal });
-      setTimeout(() => stop.abort(new Error("stopped")), 50);
-      await expect(call).rejects.toBeInstanceOf(ToolUncertainError);
+      const ended = expect(call).rejects.toBeInstanceOf(ToolUncertainError);
+      await expect.poll(hung).toBe(1);
+      stop.abort(new Error("stopped"));
+      await ended;
     });
 
     test("a server that dies in the middle of a call leaves it uncertain", async () => {
-      const { tools, pin, end } = await world();
+      const { tools, pin, hung, end } = await world();
       const call = tools.call(await pin("hang"), {}, { project });
       const ended = expect(call).rejects.toBeInstanceOf(ToolUncertainError);
-      setTimeout(() => void end(), 200);
+      await expect.poll(hung).toBe(1);
+      await end();
       await ended;
     });
 
