@@ -41,12 +41,7 @@ async function gatewayOn(db: Awaited<ReturnType<typeof testDatabase>>, machine =
   return { carrier, view, heard, tell, close };
 }
 
-const until = async (holds: () => boolean) => {
-  for (let tries = 0; !holds(); tries++) {
-    if (tries > 500) throw new Error("it did not come about");
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-};
+const until = (holds: () => boolean) => expect.poll(holds, { interval: 10 }).toBe(true);
 
 /** Three gateways over one real Postgres, for the suite that every carrier passes. */
 async function sceneOf(db: Awaited<ReturnType<typeof testDatabase>>): Promise<CarrierScene> {
@@ -58,7 +53,7 @@ async function sceneOf(db: Awaited<ReturnType<typeof testDatabase>>): Promise<Ca
     endpoint: "shared",
     now: () => performance.now(),
     async settle(holds) {
-      for (let tries = 0; tries < 500 && !holds(); tries++) await new Promise((resolve) => setTimeout(resolve, 10));
+      for (let tries = 0; tries < 6_000 && !holds(); tries++) await new Promise((resolve) => setTimeout(resolve, 10));
       return holds();
     },
     async close() {
@@ -224,10 +219,7 @@ test("a gateway that is alone says little; a connection that breaks is made agai
       );
       return Number(rows[0]!.count);
     };
-    for (let tries = 0; (await listens()) < 2; tries++) {
-      if (tries > 500) throw new Error("it was not made again");
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
+    await expect.poll(listens).toBeGreaterThanOrEqual(2);
     const before = a.heard.length;
     await until(() => {
       b.tell();
