@@ -29,8 +29,13 @@ kvSuite("vLLM", async () => {
     async publish(count) {
       for (let event = 0; event < count; event++) await publisher.publish(stored());
     },
-    lose: async () => publisher.lose(stored()),
+    // What is published next is not replayed, so that a reader has to be subscribed.
+    async lose() {
+      await publisher.subscribed;
+      publisher.lose(stored());
+    },
     async restart() {
+      await publisher.subscribed;
       publisher.restart();
       await publisher.publish(stored());
     },
