@@ -197,9 +197,10 @@ export class ManagedChild {
     const messages = new Messages();
     const ended = new Promise<string>((resolve) => {
       // `close` comes after the last of the output, `exit` alone may come before it; a helper that inherited the pipes
-      // must not hold the news up for ever, so `exit` counts too, a moment later.
+      // must not hold the news up for ever, so `exit` counts too, a moment later. Timers fire before pipes are read: after a stall of this
+      // process the output that lies in them is read first.
       child.once("close", (status, name) => resolve(endingOf(status, name)));
-      child.once("exit", (status, name) => setTimeout(resolve, 200, endingOf(status, name)));
+      child.once("exit", (status, name) => setTimeout(() => setImmediate(resolve, endingOf(status, name)), 200));
     }).then((how) => {
       messages.end();
       if (this.#life?.process === child) {

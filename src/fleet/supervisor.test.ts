@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -90,6 +90,23 @@ describe("a child", () => {
       why: "This system lacks the shared library libnothing.so.7.",
     });
     expect(supervisor.status()[0]).toMatchObject({ state: "failed", restarts: 0 });
+  });
+
+  test("whose last words came while this process stood still is explained by them all the same", async () => {
+    const supervisor = supervise();
+    let printed = "";
+    const spawned = (child: ChildProcess) => {
+      child.stdout!.on("data", (bytes: Buffer) => (printed += bytes.toString()));
+      child.once("exit", () => {
+        process.kill(helper(), "SIGUSR2");
+        const until = performance.now() + 300;
+        while (performance.now() < until || !/\) T /.test(readFileSync(`/proc/${helper()}/stat`, "utf8")));
+      });
+    };
+    const helper = () => Number(/helper (\d+)/.exec(printed)![1]);
+    const failure = supervisor.start(testChild("one", "leaves-helper", { spawned }));
+    await expect(failure).rejects.toMatchObject({ why: expect.stringContaining("last words") });
+    process.kill(helper(), "SIGKILL");
   });
 
   test("whose program does not exist is explained", async () => {

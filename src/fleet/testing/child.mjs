@@ -6,6 +6,22 @@ if (behaviour === "missing-library") {
   process.exit(127);
 }
 if (behaviour === "never-ready") setInterval(() => {}, 1000);
+// Ends before it is ready, and leaves a helper behind that has its pipes, says something when it is told to, and then stands still.
+if (behaviour === "leaves-helper") {
+  const { spawn } = await import("node:child_process");
+  const stdio = ["ignore", "inherit", "inherit", "ipc"];
+  const helper = spawn(process.execPath, [import.meta.filename, "helper"], { stdio });
+  helper.once("message", () => process.stdout.write(`helper ${helper.pid}\n`, () => process.exit(3)));
+}
+if (behaviour === "helper") {
+  const { writeSync } = await import("node:fs");
+  process.on("SIGUSR2", () => {
+    writeSync(2, "last words\n");
+    process.kill(process.pid, "SIGSTOP");
+  });
+  say({ type: "ready", pid: process.pid });
+  setInterval(() => {}, 1000);
+}
 if (behaviour === "serve" || behaviour === "stubborn") {
   process.on("SIGTERM", () => {
     if (behaviour === "serve") process.exit(0);
