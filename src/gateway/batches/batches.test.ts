@@ -1,7 +1,7 @@
 // Files and batches against the whole server with OpenAI's official client: uploads within bounds, lines served at batch prices, and how a
 // batch ends: complete, with failed lines, cancelled, expired, with a revoked key, with a budget that is used up.
 import OpenAI, { toFile } from "openai";
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { rows, testGateway, testPrices, type TestGateway } from "../../api/testing.ts";
 import { scriptedEngine } from "../../engines/testing.ts";
 import { Seal } from "../../governance/index.ts";
@@ -31,14 +31,9 @@ async function batchOf(
 }
 
 async function ended(client: OpenAI, id: string) {
-  return vi.waitFor(
-    async () => {
-      const batch = await client.batches.retrieve(id);
-      expect(batch.status).toMatch(/^(completed|failed|expired|cancelled)$/);
-      return batch;
-    },
-    { timeout: 30_000, interval: 50 },
-  );
+  const status = async () => (await client.batches.retrieve(id)).status;
+  await expect.poll(status).toMatch(/^(completed|failed|expired|cancelled)$/);
+  return client.batches.retrieve(id);
 }
 
 async function linesOf(client: OpenAI, file: string | null | undefined): Promise<Line[]> {
@@ -123,11 +118,14 @@ test("a file is kept from the moment of its creation, however long its upload ta
   await write(field("purpose", "batch") + field("expires_after[anchor]", "created_at"));
   await write(field("expires_after[seconds]", "3600"));
   await write('--b\r\ncontent-disposition: form-data; name="file"; filename="a.jsonl"\r\n\r\n{}');
-  const begun = await vi.waitFor(async () => {
-    const { rows } = await at.db.query("update files set created_at = created_at - interval '1 minute' returning id");
-    expect(rows).toHaveLength(1);
-    return rows[0]!["id"];
-  });
+  let begun: unknown;
+  await expect
+    .poll(async () => {
+      const { rows } = await at.db.query("update files set created_at = created_at - interval '1 minute' returning id");
+      begun = rows[0]?.["id"];
+      return rows.length;
+    })
+    .toBe(1);
   await write("\r\n--b--\r\n");
   await writer.close();
   const made = (await (await answer).json()) as { id: string; created_at: number; expires_at: number };
@@ -299,10 +297,7 @@ test("a batch ends only when the calls of its lines can be read, so that its pri
   await Promise.race([isLocked.promise, locked]);
   const { id } = await batchOf(client, [lineOf("a"), lineOf("b")]);
   try {
-    await vi.waitFor(
-      async () => expect((await client.batches.retrieve(id)).request_counts).toMatchObject({ completed: 2 }),
-      { timeout: 10_000 },
-    );
+    await expect.poll(async () => (await client.batches.retrieve(id)).request_counts).toMatchObject({ completed: 2 });
     const another = anotherProcess(at);
     const batch = (await another.batches.get(at.principal.project, id))!;
     expect(await writeOutput(batch, another)).toBe(false);
@@ -422,7 +417,7 @@ test("erasing what is kept of a project's prompts deletes its batches and files,
   const held = Promise.withResolvers<void>();
   at.engine.usual = { chunks: ["late"], wait: held.promise };
   const running = await batchOf(client, [lineOf("b"), lineOf("c")]);
-  await expect.poll(() => at.engine.seen.length, { timeout: 20_000 }).toBe(3);
+  await expect.poll(() => at.engine.seen.length).toBe(3);
   const { body } = await at.request("/api/kv-cache", { method: "DELETE" });
   expect(body).toMatchObject({ batches: 2, files: 3 });
   held.resolve();
@@ -555,7 +550,7 @@ async function held(at: TestGateway, client: OpenAI, ids: readonly string[]) {
     client,
     ids.map((id) => lineOf(id)),
   );
-  await vi.waitFor(() => expect(at.engine.seen.length).toBeGreaterThanOrEqual(1), { timeout: 10_000 });
+  await expect.poll(() => at.engine.seen.length).toBeGreaterThanOrEqual(1);
   return { id: made.id, answer };
 }
 
@@ -584,13 +579,9 @@ test("a batch whose window is over ends with what was served", async () => {
   const ids = Array.from({ length: limits.linesAtOnce + 8 }, (_, place) => String(place));
   const { id, answer } = await held(at, client, ids);
   await at.db.query("update batches set expires_at = now()");
-  await vi.waitFor(
-    async () =>
-      expect((await at.db.query<{ ends: string }>("select ends from batches")).rows).toEqual([
-        { ends: "batch_expired" },
-      ]),
-    { timeout: 10_000 },
-  );
+  await expect
+    .poll(async () => (await at.db.query<{ ends: string }>("select ends from batches")).rows)
+    .toEqual([{ ends: "batch_expired" }]);
   answer();
   const done = await ended(client, id);
   expect(done).toMatchObject({ status: "expired", expired_at: expect.any(Number) });
@@ -646,9 +637,7 @@ test("a line that another process has taken is neither written nor paid for by t
   // As a process does that thinks the first one dead.
   await at.db.query("update batch_lines set fence = fence + 1, owner = 'another'");
   answer();
-  await vi.waitFor(async () => expect((await rows(at)).calls).toMatchObject([{ status: "failed" }]), {
-    timeout: 10_000,
-  });
+  await expect.poll(async () => (await rows(at)).calls).toMatchObject([{ status: "failed" }]);
   expect((await rows(at)).settlements).toMatchObject([{ amount_nano: 0n }]);
   expect((await client.batches.retrieve(id)).request_counts).toEqual({ total: 1, completed: 0, failed: 0 });
   // The other process said nothing for a while, so the line is taken again.
@@ -683,6 +672,11 @@ test("a project has so many batches under way, and files and batches are removed
     `insert into batches (project, id, organisation, key, endpoint, input_file, status, ends, expires_at)
      select project, 'batch_' || n, organisation, 'key_none', 'x', 'x', 'failed', 'x', now() from files, generate_series(1, $1::int) n`,
     [limits.openBatchesMost],
+  );
+  // A process serves a line of each, so that none of them ends meanwhile.
+  await at.db.query(
+    `insert into batch_lines (project, batch, number, custom_id, state, request, owner, claimed_at)
+     select project, id, 1, 'a', 'claimed', '', 'another', now() + interval '1 day' from batches`,
   );
   const { files, batches } = anotherProcess(at);
   await at.db.query("update batches set status = 'cancelling'");
