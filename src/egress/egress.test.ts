@@ -93,15 +93,15 @@ describe("failures speak of the endpoint, or in the words of the room that asked
   });
 
   test.each([
-    ["a body that is cut", "endpoint_unreachable", (response: ServerResponse) => void response.destroy()],
-    ["a body that falls silent", "endpoint_timeout", () => {}],
-  ])("%s, which its reader is told: %s", async (_name, code, then) => {
+    ["a body that is cut", "endpoint_unreachable", (response: ServerResponse) => void response.destroy(), {}],
+    ["a body that falls silent", "endpoint_timeout", () => {}, { silenceMs: 50 }],
+  ])("%s, which its reader is told: %s", async (_name, code, then, more) => {
     const url = await server((_, response) => {
       response.writeHead(200, { "content-length": 100 });
       response.write("begin", () => setImmediate(then, response));
     });
-    await expect(textOf(await get(url, { silenceMs: 50 }))).rejects.toMatchObject({ code });
-    await expect(textOf(await get(url, { silenceMs: 50, translate }))).rejects.toThrow(`the tool: ${code}`);
+    await expect(textOf(await get(url, more))).rejects.toMatchObject({ code });
+    await expect(textOf(await get(url, { ...more, translate }))).rejects.toThrow(`the tool: ${code}`);
   });
 
   test("a piece that came while this process was busy is read before its sender is taken for silent", async () => {
@@ -118,8 +118,7 @@ describe("failures speak of the endpoint, or in the words of the room that asked
     for await (const piece of body) {
       text += Buffer.from(piece).toString();
       if (text !== "first") continue;
-      // Behind the reading of sockets in a turn of the event loop, so that timers are next.
-      await new Promise((resolve) => setImmediate(resolve));
+      // In the turn in which the first piece was read: timers come before sockets are read again.
       answers[0]!.end("later");
       const until = performance.now() + 100;
       while (performance.now() < until);

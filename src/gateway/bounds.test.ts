@@ -118,11 +118,11 @@ describe("an engine that stalls in the middle", () => {
 
   test("is not taken for stalled while its client is the one that does not read", async () => {
     const long = Array.from({ length: 64 }, () => "x".repeat(16_384));
-    const { at } = await bounded({ idleMs: 500 }, { script: { chunks: long }, alone: true });
+    const { at } = await bounded({ idleMs: 2_500 }, { script: { chunks: long }, alone: true });
     const answer = await at.gateway.call(at.request({ stream: true, max_tokens: 1_000_000 }));
     const iterator = answer.chunks[Symbol.asyncIterator]();
     await iterator.next();
-    await new Promise((resolve) => setTimeout(resolve, 600));
+    await new Promise((resolve) => setTimeout(resolve, 3_000));
     let read = 0;
     for (let step = await iterator.next(); !step.done; step = await iterator.next()) read++;
     await answer.finished;
