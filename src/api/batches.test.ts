@@ -1,6 +1,6 @@
 // Batches as /api shows them: their price is that of their calls, retries and failed lines included, and live events tell their states.
 import OpenAI, { toFile } from "openai";
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { batch as batchSchema, batchObject, fileObject, type BatchResource } from "../contract/index.ts";
 import { liveResource } from "./resources/live.ts";
 import { testGateway, type TestGateway } from "./testing.ts";
@@ -28,14 +28,9 @@ async function made(client: OpenAI, lines: string[]) {
 const read = async <T>(at: TestGateway, path: string): Promise<T> => (await at.request(path)).body as T;
 
 async function ended(at: TestGateway, id: string): Promise<BatchResource> {
-  return vi.waitFor(
-    async () => {
-      const batch = await read<BatchResource>(at, `/api/batches/${id}`);
-      expect(batch.ended_at).not.toBeNull();
-      return batch;
-    },
-    { timeout: 30_000, interval: 50 },
-  );
+  const now = () => read<BatchResource>(at, `/api/batches/${id}`);
+  await expect.poll(async () => (await now()).ended_at).not.toBeNull();
+  return now();
 }
 
 test("a batch has the price of its calls, which are listed by it; other calls count in none", async () => {
@@ -44,15 +39,10 @@ test("a batch has the price of its calls, which are listed by it; other calls co
   await client.chat.completions.create({ model: "scripted", messages: [{ role: "user", content: "hi" }] });
   const first = await made(client, ["1", "2", "3"].map((id) => lineOf(id)).concat(lineOf("4", { stream: true })));
   batchObject.strict().parse(first);
-  await ended(at, first.id);
-  // A line's result is written before its call is paid for, so the price is whole a moment after the end.
-  const batch = await vi.waitFor(async () => {
-    const read = (await at.request(`/api/batches/${first.id}`)).body as BatchResource;
-    expect(read.price_nano).toBe(String(3n * 37n));
-    return read;
-  });
+  const batch = await ended(at, first.id);
   expect(batchSchema.strict().parse(batch)).toMatchObject({
     status: "completed",
+    price_nano: String(3n * 37n),
     endpoint: url,
     total: 4,
     completed: 3,
@@ -93,7 +83,7 @@ test("live events tell each state of a batch", async () => {
   })();
   const { id } = await made(at.client(), [lineOf("1")]);
   await ended(at, id);
-  await vi.waitFor(() => expect(told).toEqual(["validating", "in_progress", "completed"]), { timeout: 10_000 });
+  await expect.poll(() => told).toEqual(["validating", "in_progress", "completed"]);
   stop.abort();
   await reading;
 });

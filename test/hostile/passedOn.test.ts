@@ -2,7 +2,7 @@
 // must change: numbers that no reader of JSON in JavaScript could write again, the order of members, white space and escapes. An answer of
 // which something had to change keeps its values as they were understood.
 import { toFile } from "openai";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { testGateway, type TestGateway } from "../../src/api/testing.ts";
 import { scriptedEngine, type ScriptedEngine, type ScriptedRoutes } from "../../src/engines/testing.ts";
 
@@ -129,14 +129,9 @@ test("a line of a batch, and its line of the output", async () => {
     endpoint: "/v1/chat/completions",
     completion_window: "24h",
   });
-  const { output_file_id: output } = await vi.waitFor(
-    async () => {
-      const now = await client.batches.retrieve(batch.id);
-      expect(now.status).toBe("completed");
-      return now;
-    },
-    { timeout: 30_000, interval: 50 },
-  );
+  const now = () => client.batches.retrieve(batch.id);
+  await expect.poll(async () => (await now()).status).toBe("completed");
+  const { output_file_id: output } = await now();
   expect(engines.get("chat")!.seen.at(-1)!.text).toContain(schema.replace("\n", ""));
   const text = await (await client.files.content(output!)).text();
   expect(text).toContain(`"body":${answers.chat.replaceAll(/\n+/g, " ")}`);

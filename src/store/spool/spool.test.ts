@@ -234,7 +234,7 @@ test("syncs happen in groups, and `synced` waits for its own", async () => {
   const writer = writerIn(root.path, { disk });
   for (let number = 0; number < 50; number++) writer.append([bytesOf("x")]);
   const first = writer.position();
-  await vi.waitFor(() => expect(disk.syncs).toBe(1));
+  await expect.poll(() => disk.syncs).toBe(1);
   writer.append([bytesOf("later")]);
   const later = vi.fn();
   const waiting = writer.synced(writer.position()).then(later);
@@ -242,7 +242,7 @@ test("syncs happen in groups, and `synced` waits for its own", async () => {
   await writer.synced(first);
   expect(later).not.toHaveBeenCalled();
   expect(writer.trail[0]!.upTo).toBe(50);
-  await vi.waitFor(() => expect(disk.syncs).toBe(2));
+  await expect.poll(() => disk.syncs).toBe(2);
   disk.finishSyncs();
   await waiting;
   writer.close();
@@ -325,12 +325,12 @@ test("a failed sync closes the file for ever; what it did not sync is in the nex
   const onFailure = vi.fn();
   const writer = writerIn(root.path, { disk, onFailure });
   writer.append([bytesOf("1"), bytesOf("2")]);
-  await vi.waitFor(() => expect(disk.syncs).toBe(1));
+  await expect.poll(() => disk.syncs).toBe(1);
   disk.finishSyncs();
   await writer.synced(writer.position());
   const second = writer.append([bytesOf("3")]);
   const third = writer.append([bytesOf("4"), bytesOf("5")]);
-  await vi.waitFor(() => expect(disk.syncs).toBe(2));
+  await expect.poll(() => disk.syncs).toBe(2);
   disk.failSyncs = new Error("EIO");
   disk.finishSyncs();
   disk.failSyncs = undefined;
@@ -343,7 +343,7 @@ test("a failed sync closes the file for ever; what it did not sync is in the nex
   expect(writer.append([bytesOf("6")]).number).toBe(4);
   let synced = 0;
   const waiting = [second, third].map((place) => writer.synced(place).then(() => synced++));
-  await vi.waitFor(() => expect(disk.syncs).toBe(3));
+  await expect.poll(() => disk.syncs).toBe(3);
   expect(synced).toBe(0);
   disk.finishSyncs();
   await Promise.all(waiting);
@@ -426,17 +426,21 @@ test("what is queued does not count as synced before it was written", async () =
   const disk = failingDisk();
   const writer = writerIn(root.path, { disk });
   writer.append([bytesOf("1")]);
-  await vi.waitFor(() => {
-    writer.queue([bytesOf("queued")]);
-    expect(disk.syncs).toBe(1);
-  });
+  await expect
+    .poll(() => {
+      writer.queue([bytesOf("queued")]);
+      return disk.syncs;
+    })
+    .toBe(1);
   const before = writer.position().number;
   disk.finishSyncs();
   expect(writer.trail[0]!.upTo).toBeLessThan(before);
-  await vi.waitFor(() => {
-    disk.finishSyncs();
-    expect(writer.trail[0]!.upTo).toBe(before);
-  });
+  await expect
+    .poll(() => {
+      disk.finishSyncs();
+      return writer.trail[0]!.upTo;
+    })
+    .toBe(before);
   writer.close();
 });
 
@@ -504,7 +508,7 @@ test("a file that is missing between two others is said to be", async () => {
     writer.append([bytesOf(`${number}`)]);
     await writer.synced(writer.position());
   }
-  await vi.waitFor(() => expect(writer.trail.length).toBe(4));
+  await expect.poll(() => writer.trail.length).toBe(4);
   writer.close();
   rmSync(writer.trail[0]!.path);
   expect((await readFolder(writer.folder)).unreadable).toEqual([]);
