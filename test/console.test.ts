@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { Browser, Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { generateMachines } from "../examples/maintenance-inspector/readings.ts";
 import { startPlant, type Plant } from "../examples/maintenance-inspector/server.ts";
 import { readAgentFolder } from "../src/agents/folder.ts";
@@ -35,7 +35,7 @@ import type {
   RunDetail,
   Status,
 } from "../src/contract/index.ts";
-import { startInstance, type Instance } from "./setup/instance.ts";
+import { startInstance, unsharedPort, type Instance } from "./setup/instance.ts";
 
 const example = fileURLToPath(new URL("../examples/maintenance-inspector", import.meta.url));
 const images = fileURLToPath(new URL("../docs/images", import.meta.url));
@@ -68,7 +68,7 @@ const ask = (content: string, maxTokens = 16) =>
   });
 
 async function ended(id: string): Promise<Run> {
-  for (let tries = 0; tries < 300; tries++) {
+  for (let tries = 0; tries < 1_000; tries++) {
     const current = await api<Run>(`/api/runs/${id}`);
     if (current.ended_at !== null) return current;
     await sleep(200);
@@ -81,7 +81,8 @@ describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM 
     [instance, browser, plant] = await Promise.all([
       startInstance(),
       startBrowser(),
-      startPlant({ port: 0, token, machines, ordersPath: join(folder, "orders.jsonl") }),
+      // A port that no other process is given while the plant is away.
+      startPlant({ port: await unsharedPort(), token, machines, ordersPath: join(folder, "orders.jsonl") }),
     ]);
     model = (await api<{ data: { id: string }[] }>("/v1/models")).data[0]!.id;
     const agent = await readAgentFolder(example);
@@ -98,7 +99,7 @@ describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM 
     [run] = (await Promise.all(begun.map(({ id }) => ended(id)))) as [Run];
     expect(run.error_message).toBeNull();
     call = (await api<{ data: Call[] }>(`/api/calls?run=${run.id}`)).data[0]!;
-  }, 120_000);
+  });
   afterAll(async () => {
     await browser?.close();
     await plant?.close();
@@ -297,7 +298,7 @@ describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM 
     const waited = page.locator("[data-wait=tool_unreachable]");
     await waited.getByText("a tool's server does not answer").waitFor();
     plant = await startPlant({ port, token, machines, ordersPath: join(folder, "orders.jsonl") });
-    await page.getByRole("region", { name: "Outcome" }).waitFor({ timeout: 60_000 });
+    await page.getByRole("region", { name: "Outcome" }).waitFor();
     const detail = await api<RunDetail>(`/api/runs/${id}`);
     expect(detail.waits).toMatchObject([{ step: 0, code: "tool_unreachable", waiting: false }]);
     expect(detail.waits[0]!.waited_ms).toBeGreaterThan(0);
@@ -411,10 +412,8 @@ describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM 
     expect(await findings(page)).toEqual([]);
     await row.getByRole("link").click();
     // Its calls are recorded a moment after their results.
-    const batch = await vi.waitFor(async () => {
-      expect((await api<{ data: Call[] }>(`/api/calls?batch=${id}`)).data).toHaveLength(2);
-      return api<BatchResource>(`/api/batches/${id}`);
-    });
+    await expect.poll(async () => (await api<{ data: Call[] }>(`/api/calls?batch=${id}`)).data.length).toBe(2);
+    const batch = await api<BatchResource>(`/api/batches/${id}`);
     expect(BigInt(batch.price_nano)).toBeGreaterThan(0n);
     await page.getByText(moneyParts(batch.price_nano, batch.currency)[0]).first().waitFor();
     expect(await findings(page)).toEqual([]);

@@ -57,7 +57,8 @@ export async function visit(browser: Browser, origin: string, view: View, key?: 
   if (key !== undefined) {
     await context.addInitScript((secret) => sessionStorage.setItem("lineshaft.key", secret), key);
   }
-  context.setDefaultTimeout(20_000);
+  // For what must come true: a machine that stands still for seconds fails no test.
+  context.setDefaultTimeout(60_000);
   const page = await context.newPage();
   const complaints: string[] = [];
   page.on("pageerror", (error) => complaints.push(error.message));
