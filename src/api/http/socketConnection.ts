@@ -76,7 +76,8 @@ export class SocketConnection {
 
   /** Looks at what is due: a ping, a frame that comes too slowly, a connection that is silent, unused or old. */
   tick(nowMs: number): void {
-    this.#nowMs = nowMs;
+    // What comes next came no earlier, also where ticks come out of order.
+    this.#nowMs = Math.max(this.#nowMs, nowMs);
     if (nowMs - this.#heardMs > limits.socketSilentMs) return this.#ws.terminate();
     if (nowMs - this.#pingedMs >= limits.socketPingMs) {
       this.#pingedMs = nowMs;
