@@ -19,7 +19,10 @@ interface Twins extends AsyncDisposable {
 const hedge = { afterMs: 1, share: 1 };
 const never = new Promise<void>(() => {});
 
-/** The model `scripted` at two endpoints. The first request that comes is answered by `first`, all others by `then`. */
+/**
+ * The model `scripted` at two endpoints. The first request is answered by `first`, all others by `then`. The first is that of the endpoint
+ * that was asked first: the request of a second attempt, which is sent a millisecond later, may arrive before it.
+ */
 async function twins({
   first,
   then = {},
@@ -35,7 +38,16 @@ async function twins({
   as?: (engine: Engine) => Engine;
   cardOf?: () => RateCard;
 }): Promise<Twins> {
-  const open = (url: string) => as(createEngine("openai", { url, model: "scripted" }));
+  let askedFirst: string | undefined;
+  const open = (url: string) => {
+    const engine = as(createEngine("openai", { url, model: "scripted" }));
+    const { open: ask } = engine;
+    engine.open = (...how) => {
+      askedFirst ??= url;
+      return ask.call(engine, ...how);
+    };
+    return engine;
+  };
   const at = await memoryGateway({
     owner,
     open,
@@ -48,7 +60,8 @@ async function twins({
   at.engines.add("scripted", opened, { kind: "openai", model: "scripted", endpoint: "other", facts });
   const engines = [at.engine, other];
   const seen = () => engines.reduce((sum, one) => sum + one.seen.length, 0);
-  for (const engine of engines) engine.decide = () => (seen() === 1 ? first : then);
+  for (const engine of engines)
+    engine.decide = () => (engine.url === askedFirst && engine.seen.length === 1 ? first : then);
   return {
     at,
     engines,
@@ -92,8 +105,12 @@ async function outcomeOf({ at }: Twins, body: Record<string, unknown> = {}, sign
 const won = ["first cancelled answered_elsewhere", "hedge completed -"];
 
 test("a silent endpoint is given up for a second one, and both are recorded and billed", async () => {
-  await using two = await twins({ first: { wait: never } });
-  const { text, ways, attempts, call } = await outcomeOf(two);
+  const answered = Promise.withResolvers<void>();
+  await using two = await twins({ first: { wait: never }, then: { wait: answered.promise } });
+  const outcome = outcomeOf(two);
+  await expect.poll(two.seen, { interval: 1 }).toBe(2);
+  answered.resolve();
+  const { text, ways, attempts, call } = await outcome;
   expect(text).toBe("Hello, world.");
   expect(ways).toEqual(won);
   expect(new Set(attempts.map(({ engine }) => engine)).size).toBe(2);
