@@ -5,7 +5,7 @@ import { cpSync, existsSync, readdirSync, readFileSync, rmSync, truncateSync, wr
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { expect, onTestFinished, test, vi } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { spoolFolders, type Database } from "../../store/index.ts";
 import { temporaryFolder } from "../../store/spool/testing.ts";
 import { tamper, testDatabase } from "../../store/testing.ts";
@@ -153,7 +153,7 @@ test("a call that ended after its first attempt's file was full keeps its own ro
     process.call();
     await posting.drained();
   }
-  await vi.waitFor(() => expect(existsSync(process.writer.trail[0]!.path)).toBe(false));
+  await expect.poll(() => existsSync(process.writer.trail[0]!.path)).toBe(false);
   await posting.close();
   die(process);
   expect(await at.replay().round()).toBe(1);
@@ -481,10 +481,9 @@ test("an epoch that cannot be replayed is taken for dead: it does not look alive
   });
   const replaying = replay({ db: failing, process: 77 });
   const round = replaying.round().catch(() => {});
-  await vi.waitFor(async () => {
-    const { rows: epochs } = await db.query("select process from epochs where id = $1", [process.leases.epoch.id]);
-    expect(epochs).toEqual([{ process: 77n }]);
-  });
+  const epochs = async () =>
+    (await db.query("select process from epochs where id = $1", [process.leases.epoch.id])).rows;
+  await expect.poll(epochs).toEqual([{ process: 77n }]);
   await replaying.close();
   await round;
   await tamper(db, `update spools set state = 'damaged' where epoch = ${process.leases.epoch.id}`);
