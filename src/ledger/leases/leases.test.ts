@@ -195,11 +195,14 @@ describe("changes", () => {
 
   test("another kind of period makes another budget, which is pending and counts what its period has cost", async () => {
     await using db = await opened();
+    // No month ends meanwhile.
+    const now = new Date("2026-11-15T12:00:00Z");
+    await setLedgerClock(db, now);
     const one = await beginProcess(db);
     const id = await setBudget(db, project, 1_000n);
     await takeFrom(one, [id], 400n);
     const leases = [{ budget: id, period: await periodOf(one, project) }];
-    await one.post([{ attempt: "att_1", amountNano: 100n, leases }]);
+    await one.post([{ attempt: "att_1", amountNano: 100n, leases, countedAt: now }]);
     const other = await setBudget(db, project, 1_000n, "month", false);
     expect(other).not.toBe(id);
     expect(await figures(db, other)).toMatchObject({ spent: 100n, leased: 0n, pending: true });
@@ -208,7 +211,7 @@ describe("changes", () => {
       { seq: 2n, budget: other },
     ]);
     expect(await takeFrom(one, [id], 1n)).toMatchObject([{ state: "gone", facts: undefined }]);
-    await one.post([{ attempt: "att_2", amountNano: 50n, leases }]);
+    await one.post([{ attempt: "att_2", amountNano: 50n, leases, countedAt: now }]);
     expect(await figures(db, other)).toMatchObject({ spent: 150n, leased: 0n });
     expect(await discrepancies(db)).toEqual([]);
   });
@@ -223,6 +226,7 @@ describe("changes", () => {
 
   test("what is held under a new budget becomes leased from it, also beyond its limit, and nothing more is granted", async () => {
     await using db = await opened();
+    await setLedgerClock(db, new Date("2026-11-15T12:00:00Z"));
     const one = await beginProcess(db);
     const id = await setBudget(db, project, 100n, "month", false);
     const share = { budget: id, period: await periodOf(one, project), amountNano: 150n };
