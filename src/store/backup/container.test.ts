@@ -280,7 +280,7 @@ test("a file that expands without end is given up", async () => {
   expect(await refusal(sealed(packed))).toBe(
     `backup_damaged: It expands to more than ${limits.backupExpandMost} times its size.`,
   );
-}, 30_000);
+});
 
 test("a file that is something else is no backup", async () => {
   const file = newFile();
