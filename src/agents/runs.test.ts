@@ -1,6 +1,6 @@
 // Claims and fences: two activations never write the same step, in a real database with the sessions of two processes.
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { newId, putBlob, Session, type Queryable } from "../store/index.ts";
+import { newId, processGone, putBlob, Session, type Queryable } from "../store/index.ts";
 import { testDatabase } from "../store/testing.ts";
 import { RunBusyError } from "./errors.ts";
 import { readRunDetail } from "./read.ts";
@@ -67,6 +67,10 @@ test("a process that is gone holds nothing, from that moment on", async () => {
   const run = await claimed(new Runs(db, dying.processId), id);
   await expect(new Runs(db, here.processId).claim(id)).rejects.toBeInstanceOf(RunBusyError);
   await dying.close();
+  // The server notices the end of a session in its own time, and frees the lock then.
+  const isGone = async () =>
+    (await db.query<{ gone: boolean }>(`select ${processGone("$1")} as gone`, [dying.processId])).rows[0]!.gone;
+  await expect.poll(isGone).toBe(true);
   const taken = await claimed(new Runs(db, here.processId), id);
   expect(taken.fence).toBe(run.fence + 1n);
   // Should it not have been dead after all: what it writes is refused, and nothing of it stays.
