@@ -107,7 +107,7 @@ test("a background response is read and cancelled at another process", { timeout
   engine.next({ chunks: ["a", "b"], wait: new Promise(() => {}), waitAfter: 1 });
   const seen = engine.seen.length;
   const { body: made } = await at(1).ask("POST", responses, { ...hello, background: true });
-  await expect.poll(() => engine.seen.length, { timeout: 30_000 }).toBe(seen + 1);
+  await expect.poll(() => engine.seen.length).toBe(seen + 1);
   expect((await at(2).ask("GET", `${responses}/${made.id}`)).body.status).toBe("in_progress");
   expect((await at(2).ask("POST", `${responses}/${made.id}/cancel`)).body.status).toBe("cancelled");
   await engine.seen[seen]!.gone;
@@ -118,7 +118,7 @@ test("a process that is killed leaves no response in progress", { timeout }, asy
   engine.next({ wait: new Promise(() => {}) });
   const seen = engine.seen.length;
   const { body: made } = await at(1).ask("POST", responses, { ...hello, background: true });
-  await expect.poll(() => engine.seen.length, { timeout: 30_000 }).toBe(seen + 1);
+  await expect.poll(() => engine.seen.length).toBe(seen + 1);
   process.kill((await gatewaysOf(instance)).get("gateway-1")!.pid!, "SIGKILL");
   await passMinute();
   await expect

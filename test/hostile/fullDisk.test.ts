@@ -142,10 +142,13 @@ test("nothing dies, everything that asks is told storage_full, and it heals by i
     .toSatisfy(([written, running]: string[]) => written === running && running !== "");
   // What was under way has its records and its bill, and every sum agrees.
   for (const id of answered) {
-    const response = await fetch(`${instance.address}/api/calls/${id}`, {
-      headers: { authorization: `Bearer ${instance.key}` },
-    });
-    expect(await response.json()).toMatchObject({ status: "completed" });
+    const recorded = async () => {
+      const response = await fetch(`${instance.address}/api/calls/${id}`, {
+        headers: { authorization: `Bearer ${instance.key}` },
+      });
+      return response.json();
+    };
+    await expect.poll(recorded, { timeout: hangMs }).toMatchObject({ status: "completed" });
   }
   const proof = cli(instance, "prove");
   expect([proof.status, proof.stdout + proof.stderr]).toEqual([0, expect.any(String)]);

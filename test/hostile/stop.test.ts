@@ -11,7 +11,7 @@ import type { Status } from "../../src/contract/index.ts";
 import { startInstance, type Instance } from "../setup/instance.ts";
 
 /** Above the five seconds that are promised (src/instance/undo.test.ts adds up the parts): a machine may be slow, a hang is for ever. */
-const hangMs = 30_000;
+const hangMs = 60_000;
 
 let folder: string;
 beforeAll(() => {
