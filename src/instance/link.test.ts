@@ -1,8 +1,12 @@
 // Questions between two processes over a channel, here two ends in one process.
 import { EventEmitter } from "node:events";
-import { expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { LineshaftError } from "../errors/index.ts";
 import { Link } from "./link.ts";
+
+// Questions have as long as a test gives them, on a machine of any speed.
+beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }));
+afterEach(() => void vi.useRealTimers());
 
 /** Two ends of a channel; what one sends, the other hears in the next turn. */
 function channel() {
@@ -55,12 +59,25 @@ test("an error for people comes through whole; another one is told to the side w
 test("a side that is frozen, or has gone, fails the question and nothing else", async () => {
   const { link, here, there } = pair({ twice: (value) => 2 * value });
   there.frozen = true;
-  await expect(link.ask("twice", 1, 20)).rejects.toMatchObject({ code: "process_silent", status: 503 });
+  const unheard = link.ask("twice", 1, 20);
+  vi.advanceTimersByTime(20);
+  await expect(unheard).rejects.toMatchObject({ code: "process_silent", status: 503 });
   const asked = link.ask("twice", 2);
   here.emit("disconnect");
   await expect(asked).rejects.toMatchObject({ code: "process_silent" });
   there.frozen = false;
   expect(await link.ask("twice", 3)).toBe(6);
+});
+
+test("an answer that came while this process stood still is heard, because timers fire before the channel is read", async () => {
+  const { link, there } = pair({ twice: (value) => 2 * value });
+  const { send } = there;
+  there.send = (message, sent) => {
+    send(message, sent);
+    vi.advanceTimersByTime(60_000);
+    return true;
+  };
+  expect(await link.ask("twice", 2)).toBe(4);
 });
 
 test("a question to a side that has gone fails at once", async () => {

@@ -63,10 +63,9 @@ export class Link<Theirs extends Verbs> {
     if (!this.#channel.connected) return Promise.reject(silent());
     const question = this.#next++;
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-    const timer = setTimeout(() => {
-      this.#waiting.delete(question);
-      reject(silent());
-    }, withinMs);
+    // Timers fire before channels are read: after a stall of this process, an answer that came in time is heard first.
+    const giveUp = () => this.#waiting.delete(question) && reject(silent());
+    const timer = setTimeout(() => setImmediate(giveUp), withinMs);
     this.#waiting.set(question, { resolve, reject, timer });
     this.#send({ question, verb, value });
     return promise as Promise<Answered<Theirs[Name]>>;
