@@ -1,8 +1,9 @@
 // KV events over real ZeroMQ sockets: recorded frames of vLLM 0.32, gaps, restarts, replays, broken connections.
 import { readFileSync } from "node:fs";
-import { expect, onTestFinished, test } from "vitest";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { PrefixIndex, tokenSpace, HashChain } from "../../scheduler/index.ts";
 import type { KvEvent } from "../kv.ts";
+import { limits } from "./limits.ts";
 import { connectKvEvents } from "./sockets.ts";
 import { KvStream } from "./stream.ts";
 import { storedEvent, testPublisher, type TestPublisher } from "./testing.ts";
@@ -10,6 +11,12 @@ import { translate } from "./translate.ts";
 
 const folder = new URL("./fixtures/kvEvents-0.32/", import.meta.url);
 const recorded = (name: string) => readFileSync(new URL(`${name}.frame2.bin`, folder));
+
+// No test waits for a silence within a replay, and a machine that stands still makes none.
+const usual = limits.replaySilenceMs;
+const changed = limits as { replaySilenceMs: number };
+beforeAll(() => void (changed.replaySilenceMs = 60_000));
+afterAll(() => void (changed.replaySilenceMs = usual));
 
 /** A stream of everything that the publisher says, with as many events as a test asks for. */
 function streamOf(first: TestPublisher) {
