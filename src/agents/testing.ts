@@ -42,7 +42,7 @@ export async function startRestate(): Promise<RestateProcess> {
       this.command = restateCommand({ home });
       const { command, args, env, cwd, ready } = this.command;
       child = spawn(command, args, { env, cwd, stdio: "ignore" });
-      await ready({ pid: child.pid! }, AbortSignal.timeout(30_000));
+      await ready({ pid: child.pid! }, AbortSignal.timeout(120_000));
     },
     async kill() {
       if (!child || child.exitCode !== null || child.signalCode !== null) return;
@@ -255,7 +255,7 @@ export async function startHouse(db: Database, script = readThePanel as Scripted
       return answer.json;
     },
     async until(run, ...statuses) {
-      for (let tries = 0; tries < 600; tries++) {
+      for (let tries = 0; tries < 2_400; tries++) {
         const { json } = await this.api("GET", `/api/runs/${run}`);
         if (statuses.includes(json.status)) return json;
         await sleep(50);

@@ -39,13 +39,11 @@ test("where namespaces are forbidden root runs it as nobody, with its data outsi
     const server = spawn(command, args, { env, uid, gid, cwd: "/", stdio: "ignore" });
     const db = new Database(url, { connections: 1 });
     await expect
-      .poll(
-        () =>
-          db.query("select 1").then(
-            () => true,
-            () => false,
-          ),
-        { timeout: 20_000 },
+      .poll(() =>
+        db.query("select 1").then(
+          () => true,
+          () => false,
+        ),
       )
       .toBe(true);
     await db.close();

@@ -13,8 +13,7 @@ const hello = { model: "scripted", input: "hi" };
 const background = { ...hello, background: true };
 
 const statusOf = async (at: TestGateway, id: string) => (await at.client().responses.retrieve(id)).status;
-const ended = (at: TestGateway, id: string, status: string) =>
-  expect.poll(() => statusOf(at, id), { timeout: 20_000 }).toBe(status);
+const ended = (at: TestGateway, id: string, status: string) => expect.poll(() => statusOf(at, id)).toBe(status);
 
 /** Events of a response from a number on, to their end. */
 async function eventsOf(at: TestGateway, id: string, starting_after?: number): Promise<Json[]> {

@@ -105,9 +105,7 @@ test("an engine that speaks Responses is asked the same, and its answer becomes 
   expect(summaryIn(compacted.output.at(-1))).toBe("Own summary.");
   expect(compacted.usage.output_tokens).toBeGreaterThan(0);
   const made = await at.client().responses.create({ model: "own", background: true, input: "hi" });
-  await expect
-    .poll(async () => (await at.client().responses.retrieve(made.id)).status, { timeout: 20_000 })
-    .toBe("completed");
+  await expect.poll(async () => (await at.client().responses.retrieve(made.id)).status).toBe("completed");
   const ended = await at.client().responses.retrieve(made.id);
   expect(ended).toMatchObject({ id: made.id, output_text: "Own summary." });
   expect(ended.usage!.output_tokens).toBeGreaterThan(0);
