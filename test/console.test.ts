@@ -176,7 +176,8 @@ describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM 
       }
       expect(visitor.complaints).toEqual([]);
     },
-    180_000,
+    // Two minutes on a machine with twenty processes for two cores.
+    600_000,
   );
 
   test("login, run, call and bill by keyboard alone", async () => {

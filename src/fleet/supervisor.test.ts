@@ -104,9 +104,9 @@ describe("a child", () => {
       });
     };
     const helper = () => Number(/helper (\d+)/.exec(printed)![1]);
-    const failure = supervisor.start(testChild("one", "leaves-helper", { spawned }));
-    await expect(failure).rejects.toMatchObject({ why: expect.stringContaining("last words") });
+    const error = await supervisor.start(testChild("one", "leaves-helper", { spawned })).catch((thrown) => thrown);
     process.kill(helper(), "SIGKILL");
+    expect(error).toMatchObject({ why: expect.stringContaining("last words") });
   });
 
   test("whose program does not exist is explained", async () => {
