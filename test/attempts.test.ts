@@ -30,7 +30,7 @@ const ways: { name: string; scripts: [Script, Script]; text: string }[] = [
   { name: "hedged, with no token of either", scripts: [{ wait: never }, { wait: never }], text: "" },
 ];
 
-test("killed in the middle of second attempts: records, bill and ledger agree", { timeout: 180_000 }, async () => {
+test("killed in the middle of second attempts: records, bill and ledger agree", { timeout: 600_000 }, async () => {
   const own = { routes: {}, card: { owned_by: "sglang" } };
   await using one = await scriptedEngine({}, ["scripted"], 0, own);
   await using other = await scriptedEngine({}, ["scripted"], 0, own);
@@ -40,9 +40,10 @@ test("killed in the middle of second attempts: records, bill and ledger agree", 
   const price = { currency: "USD", input_nano_per_million: "2000000", output_nano_per_million: "4000000" };
   await api.post("/api/engines", { name: "scripted", urls: [one.url, other.url], model: "scripted", price });
 
-  for (const { name, scripts, text } of ways) {
+  for (const [place, { name, scripts, text }] of ways.entries()) {
     const hedge = { after_ms: 1, share: 1 };
     await api.put("/api/routes", { model: "scripted", ...(name.startsWith("hedged") && { hedge }) });
+    await untilHeard(api, `heard-${place}`);
     const before = one.seen.length + other.seen.length;
     const came = () => one.seen.length + other.seen.length - before;
     for (const engine of [one, other]) engine.decide = () => scripts[came() - 1] ?? { fail: { status: 500 } };
@@ -78,6 +79,13 @@ test("killed in the middle of second attempts: records, bill and ledger agree", 
   expect(BigInt(total.token_cost_nano)).toBe(sum);
   expect(sum > 0n).toBe(true);
 });
+
+/** Waits until the process knows the routes that were set: it lists a further one, which it reads with them or after them. */
+async function untilHeard(api: Client, alias: string): Promise<void> {
+  await api.put("/api/routes", { model: alias, serves: "scripted" });
+  const listed = async () => (await api.get<{ data: { id: string }[] }>("/v1/models")).data.map(({ id }) => id);
+  await expect.poll(listed).toContain(alias);
+}
 
 async function persistently<Result>(work: () => Promise<Result>): Promise<Result> {
   for (;;) {
