@@ -13,7 +13,7 @@ import { recordProof } from "../src/gateway/index.ts";
 import { readBill } from "../src/ledger/bill.ts";
 import { proveLedger } from "../src/ledger/proof/proof.ts";
 import { Database, preparePostgres, prepareRoles, runtimeRole } from "../src/store/index.ts";
-import { freePort } from "../src/store/testing.ts";
+import { unsharedPort } from "../test/setup/ports.ts";
 import { generateLedger } from "./prove/generate.ts";
 
 const { values } = parseArgs({
@@ -31,7 +31,7 @@ interface Measured {
 const home = mkdtempSync(join(tmpdir(), "lineshaft-prove-"));
 const { command, args, env, uid, gid, url } = await preparePostgres({
   home,
-  port: await freePort(),
+  port: await unsharedPort(),
   password: "bench",
 });
 const server = spawn(command, args, { env, uid, gid, stdio: "ignore" });

@@ -13,10 +13,10 @@ import { startPlant } from "../examples/maintenance-inspector/server.ts";
 import { readAgentFolder } from "../src/agents/index.ts";
 import { Client } from "../src/cli/client.ts";
 import type { Run } from "../src/contract/index.ts";
-import { freePort } from "../src/fleet/index.ts";
 import { emptyDatabase } from "../src/store/testing.ts";
 import { scriptedModel } from "./faults/scriptedModel.ts";
-import { startInstance, type Instance, unsharedPort } from "./setup/instance.ts";
+import { startInstance, type Instance } from "./setup/instance.ts";
+import { unsharedPort } from "./setup/ports.ts";
 
 const launcher = fileURLToPath(new URL("../bin/lineshaft", import.meta.url));
 const example = join(import.meta.dirname, "../examples/maintenance-inspector");
@@ -221,7 +221,7 @@ test("a backup under load is restored twice, and its figures are what they were"
     // Killed while it writes: nothing that starts is left, and it can be run again.
     const mark = join(place.LINESHAFT_HOME, "restoring.json");
     await killedOnce(() => existsSync(mark), words, place);
-    expect((await lineshaft(["up"], { ...place, LINESHAFT_PORT: String(await freePort()) })).stderr).toMatch(
+    expect((await lineshaft(["up"], { ...place, LINESHAFT_PORT: String(await unsharedPort()) })).stderr).toMatch(
       /^error: This home is not whole/m,
     );
     expect((await lineshaft(["backup", join(folder, "x")], place)).stderr).toMatch(/^error: This home is not whole/m);

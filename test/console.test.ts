@@ -35,7 +35,8 @@ import type {
   RunDetail,
   Status,
 } from "../src/contract/index.ts";
-import { startInstance, unsharedPort, type Instance } from "./setup/instance.ts";
+import { startInstance, type Instance } from "./setup/instance.ts";
+import { unsharedPort } from "./setup/ports.ts";
 
 const example = fileURLToPath(new URL("../examples/maintenance-inspector", import.meta.url));
 const images = fileURLToPath(new URL("../docs/images", import.meta.url));

@@ -7,7 +7,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { Status } from "../src/contract/index.ts";
-import { startInstance, unsharedPort, type Instance } from "./setup/instance.ts";
+import { startInstance, type Instance } from "./setup/instance.ts";
+import { unsharedPort } from "./setup/ports.ts";
 
 const launcher = fileURLToPath(new URL("../bin/lineshaft", import.meta.url));
 const stopLimitMs = 5_000;

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Database, preparePostgres, prepareRoles, runtimeRole } from "../../src/store/index.ts";
-import { freePort } from "../../src/store/testing.ts";
+import { unsharedPort } from "../../test/setup/ports.ts";
 
 /** What runs: a bench that is interrupted leaves nothing behind. */
 const children = new Set<ChildProcess>();
@@ -59,7 +59,7 @@ export class Postgres {
 
   static async start(): Promise<Postgres> {
     const home = mkdtempSync(join(tmpdir(), "lineshaft-bench-"));
-    const command = await preparePostgres({ home, port: await freePort(), password: "bench" });
+    const command = await preparePostgres({ home, port: await unsharedPort(), password: "bench" });
     const child = spawnServer(command);
     for (let tries = 0; ; tries++) {
       try {

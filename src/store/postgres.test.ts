@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
 import { Database } from "./database.ts";
 import { chooseRunner, preparePostgres } from "./postgres.ts";
-import { freePort } from "./testing.ts";
+import { unsharedPort } from "../../test/setup/ports.ts";
 
 test("an ordinary user runs the server itself, with its data in the home", () => {
   const runner = chooseRunner(1000);
@@ -28,7 +28,10 @@ test("where namespaces are forbidden root runs it as nobody, with its data outsi
   expect(data.startsWith(home)).toBe(false);
   if (process.getuid?.() !== 0) return rmSync(home, { recursive: true });
   try {
-    const prepared = preparePostgres({ home, port: await freePort(), password: "a-password", durable: false }, runner);
+    const prepared = preparePostgres(
+      { home, port: await unsharedPort(), password: "a-password", durable: false },
+      runner,
+    );
     if (!nobodyReaches(import.meta.dirname)) {
       await expect(prepared).rejects.toMatchObject({ hint: expect.stringContaining("DATABASE_URL") });
       return undefined;

@@ -6,7 +6,6 @@
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statfsSync } from "node:fs";
-import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -15,6 +14,7 @@ import type { QueryResultRow } from "pg";
 import { Database } from "./database.ts";
 import { preparePostgres } from "./postgres.ts";
 import { ownerRole, prepareRoles, runtimeRole, urlAs } from "./roles.ts";
+import { unsharedPort } from "../../test/setup/ports.ts";
 
 /** URL of the run's server as its superuser; set by the global setup. */
 export const testServerVariable = "LINESHAFT_TEST_DATABASE_URL";
@@ -156,7 +156,7 @@ export interface OwnPostgres extends AsyncDisposable {
 export async function ownPostgres(): Promise<OwnPostgres> {
   const home = dataFolder("lineshaft-own-postgres-");
   // Durable, because tests kill it: what it has committed must be there when it starts again.
-  const command = await preparePostgres({ home, port: await freePort(), password: "test" });
+  const command = await preparePostgres({ home, port: await unsharedPort(), password: "test" });
   const { uid, gid, env } = command;
   const maintenance = new URL(command.url);
   maintenance.pathname = "/postgres";
@@ -228,15 +228,4 @@ async function untilItServes(url: string): Promise<void> {
       await sleep(100);
     }
   }
-}
-
-/** A port that was free a moment ago. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer().once("error", reject);
-    probe.listen(0, "127.0.0.1", () => {
-      const { port } = probe.address() as AddressInfo;
-      probe.close(() => resolve(port));
-    });
-  });
 }

@@ -11,8 +11,8 @@ import { startPlant } from "../../examples/maintenance-inspector/server.ts";
 import { readAgentFolder } from "../../src/agents/index.ts";
 import { Client } from "../../src/cli/client.ts";
 import type { Bill, Proof, Run, RunDetail, Status } from "../../src/contract/index.ts";
-import { freePort } from "../../src/fleet/index.ts";
 import { startInstance, type Instance } from "../setup/instance.ts";
+import { unsharedPort } from "../setup/ports.ts";
 import { scriptedModel } from "./scriptedModel.ts";
 
 const runCount = Number(process.env["FAULT_RUNS"] ?? 12);
@@ -37,7 +37,7 @@ test(title, { timeout: 120_000 + runCount * 20_000 }, async () => {
   const folder = mkdtempSync(join(tmpdir(), "lineshaft-faults-"));
   stack.defer(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
   const home = join(folder, "home");
-  const port = await freePort();
+  const port = await unsharedPort();
   const token = randomBytes(16).toString("hex");
   const env = { LINESHAFT_LOG: "error" };
   const random = randomFrom(seed);

@@ -7,8 +7,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Status } from "../../src/contract/index.ts";
-import { freePort } from "../../src/fleet/index.ts";
 import { startInstance, type Instance } from "../setup/instance.ts";
+import { unsharedPort } from "../setup/ports.ts";
 
 const hangMs = 60_000;
 const launcher = fileURLToPath(new URL("../../bin/lineshaft", import.meta.url));
@@ -40,7 +40,7 @@ test("beside its original it is refused; adopted it goes its own way, and the or
   const children = await childrenOf(original);
   expect(children).toHaveLength(4);
 
-  const port = await freePort();
+  const port = await unsharedPort();
   const refused = spawnSync(launcher, ["up"], {
     env: { ...process.env, LINESHAFT_HOME: copy, LINESHAFT_PORT: String(port) },
     encoding: "utf8",

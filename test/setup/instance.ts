@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { assertPortFree } from "../../src/fleet/index.ts";
+import { unsharedPort } from "./ports.ts";
 
 const launcher = fileURLToPath(new URL("../../bin/lineshaft", import.meta.url));
 const startTimeoutMs = 120_000;
@@ -36,22 +36,6 @@ export interface InstanceOptions {
   env?: Record<string, string>;
   /** Further words of the command line. */
   words?: string[];
-}
-
-/**
- * A free port below those that systems give to servers and connections that name none. Such a port could be given to another process, also
- * to a child of the instance, before the instance listens.
- */
-export async function unsharedPort(): Promise<number> {
-  for (;;) {
-    const port = 10_000 + Math.floor(20_000 * Math.random());
-    try {
-      await assertPortFree(port, "127.0.0.1");
-      return port;
-    } catch {
-      // Taken.
-    }
-  }
 }
 
 /** Starts an instance and waits until it is ready; throws with what it printed when it is not. */

@@ -6,12 +6,13 @@ import pg from "pg";
 import { migrate } from "../../src/store/migrate.ts";
 import { preparePostgres } from "../../src/store/postgres.ts";
 import { prepareRoles, runtimeRole } from "../../src/store/roles.ts";
-import { dataFolder, freePort, templateName, testPasswords, testServerVariable } from "../../src/store/testing.ts";
+import { dataFolder, templateName, testPasswords, testServerVariable } from "../../src/store/testing.ts";
+import { unsharedPort } from "./ports.ts";
 
 export default async function setup(): Promise<() => Promise<void>> {
   if (process.env[testServerVariable]) return async () => {};
   const home = dataFolder("lineshaft-test-");
-  const port = await freePort();
+  const port = await unsharedPort();
   const server = await preparePostgres({ home, port, password: "test", durable: false });
   const child = spawn(server.command, server.args, {
     env: server.env,
