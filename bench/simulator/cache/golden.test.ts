@@ -86,5 +86,5 @@ describe.skipIf(!sessions || !ttlReference)("agent sessions (needs LINESHAFT_TRA
       };
       expect([share, costOf("untold") < untold, costOf("told") < told]).toEqual([share, true, true]);
     }
-  }, 120_000);
+  });
 });

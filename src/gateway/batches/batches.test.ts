@@ -540,7 +540,7 @@ test("an engine that fails or is busy is asked again; a line that it always fail
   } finally {
     Object.assign(limits, { lineWaitMs: waitMs, lineWaitMostMs: most });
   }
-}, 60_000);
+});
 
 /** A batch whose lines are at the engine and get no answer until `answer` is called. */
 async function held(at: TestGateway, client: OpenAI, ids: readonly string[]) {
