@@ -92,7 +92,7 @@ function send(url: string, key: string, body: string, how: { read: boolean; end:
 
 test(
   "large bodies, unread answers and slow readers at once never end the process; it refuses, and recovers",
-  { timeout: 180_000 },
+  { timeout: 600_000 },
   async () => {
     await using db = await testDatabase();
     const engineUrl = await engine(2 * mib);
