@@ -10,8 +10,8 @@ import { asOwner, testDatabase } from "../src/store/testing.ts";
 import { startInstance, type Instance } from "./setup/instance.ts";
 import { gatewaysOf, placeAt, placeIn, type Place } from "./setup/places.ts";
 
-/** Far above what anything takes: what does not come about fails here. */
-const timeout = 60_000;
+/** Far above what a test takes, which waits for several things. Each of them may take a minute. */
+const timeout = 180_000;
 const price = { currency: "USD", input_nano_per_million: "1000000000", output_nano_per_million: "2000000000" };
 const call = (model: string) => ({ model, messages: [{ role: "user", content: "Hello" }], max_tokens: 16 });
 const chat = "/v1/chat/completions";
@@ -35,20 +35,17 @@ function knownEverywhere(at: () => { a: Place; b: Place; engine: ScriptedEngine 
   test("an engine is added, changed and removed", { timeout }, async () => {
     const { a, b, engine } = at();
     expect((await a.ask("POST", "/api/engines", added("first"))).status).toBe(200);
-    await expect.poll(async () => (await b.ask("POST", chat, call("first"))).status, { timeout }).toBe(200);
+    await expect.poll(async () => (await b.ask("POST", chat, call("first"))).status).toBe(200);
     engine.models.push("other");
     await a.ask("POST", "/api/engines", added("first", { model: "other" }));
     await expect
-      .poll(
-        async () => {
-          await b.ask("POST", chat, call("first"));
-          return engine.seen.at(-1)!.body["model"];
-        },
-        { timeout },
-      )
+      .poll(async () => {
+        await b.ask("POST", chat, call("first"));
+        return engine.seen.at(-1)!.body["model"];
+      })
       .toBe("other");
     await a.ask("DELETE", "/api/engines/first");
-    await expect.poll(async () => (await b.ask("POST", chat, call("first"))).status, { timeout }).toBe(404);
+    await expect.poll(async () => (await b.ask("POST", chat, call("first"))).status).toBe(404);
   });
 
   test("a price prices the next calls, and a budget refuses them", { timeout }, async () => {
@@ -59,18 +56,18 @@ function knownEverywhere(at: () => { a: Place; b: Place; engine: ScriptedEngine 
       const { body } = await b.ask("GET", "/api/calls?limit=1");
       return BigInt(body.data[0].price_nano);
     };
-    await expect.poll(priceOf, { timeout }).toBeGreaterThan(0n);
+    await expect.poll(priceOf).toBeGreaterThan(0n);
     const before = await priceOf();
     const twice = { ...price, input_nano_per_million: "2000000000", output_nano_per_million: "4000000000" };
     await a.ask("POST", "/api/engines", added("priced", { price: twice }));
-    await expect.poll(priceOf, { timeout }).toBe(2n * before);
+    await expect.poll(priceOf).toBe(2n * before);
     const made = await a.ask("POST", "/api/keys", { name: "poor", role: "member" });
     const authorization = `Bearer ${made.body.secret}`;
     const asPoor = async () => (await b.ask("POST", chat, call("priced"), { authorization })).status;
     expect(await asPoor()).toBe(200);
     const scope = { kind: "key", id: made.body.id };
     await a.ask("PUT", "/api/budgets", { scope, limit_nano: "1", period: "total" });
-    await expect.poll(asPoor, { timeout }).toBe(429);
+    await expect.poll(asPoor).toBe(429);
   });
 
   test("a revoked key opens nothing any more", { timeout }, async () => {
@@ -81,7 +78,7 @@ function knownEverywhere(at: () => { a: Place; b: Place; engine: ScriptedEngine 
     expect(await status()).toBe(200);
     await a.ask("DELETE", `/api/keys/${made.body.id}`);
     // A key is remembered for a second (governance/identity). The time is that of the machine, so that only the refusal is looked at.
-    await expect.poll(status, { timeout }).toBe(401);
+    await expect.poll(status).toBe(401);
   });
 
   test("the same Idempotency-Key at both creates one thing", { timeout }, async () => {
@@ -107,13 +104,10 @@ function knownEverywhere(at: () => { a: Place; b: Place; engine: ScriptedEngine 
       const begun: string[] = [];
       // The message that this process has readers takes a moment to reach the other one.
       await expect
-        .poll(
-          async () => {
-            begun.push((await a.ask("POST", chat, call("watched"))).body.id);
-            return seenCalls().length > 0;
-          },
-          { timeout },
-        )
+        .poll(async () => {
+          begun.push((await a.ask("POST", chat, call("watched"))).body.id);
+          return seenCalls().length > 0;
+        })
         .toBe(true);
       const { body: calls } = await a.ask("GET", "/api/calls?limit=200");
       const recorded = calls.data.map(({ id }: { id: string }) => id);
@@ -123,16 +117,16 @@ function knownEverywhere(at: () => { a: Place; b: Place; engine: ScriptedEngine 
     }
   });
 
-  test("a run that is stopped at one ends its model call, wherever it runs", { timeout: 2 * timeout }, async () => {
+  test("a run that is stopped at one ends its model call, wherever it runs", { timeout }, async () => {
     const { a, b, engine } = at();
     await a.ask("POST", "/api/engines", added("slow"));
-    await expect.poll(async () => (await b.ask("POST", chat, call("slow"))).status, { timeout }).toBe(200);
+    await expect.poll(async () => (await b.ask("POST", chat, call("slow"))).status).toBe(200);
     const manifest = { kind: "Agent", name: "waits", instructions: "Answer.", model: "slow" };
     expect((await a.ask("POST", "/api/agents", { manifest })).status).toBe(200);
     engine.next({ wait: new Promise(() => {}) });
     const before = engine.seen.length;
     const { body: run } = await a.ask("POST", "/api/runs", { agent: "waits", input: {} });
-    await expect.poll(() => engine.seen.length, { timeout }).toBeGreaterThan(before);
+    await expect.poll(() => engine.seen.length).toBeGreaterThan(before);
     const asked = engine.seen.at(-1)!;
     expect((await b.ask("POST", `/api/runs/${run.id}/stop`)).status).toBe(200);
     await asked.gone;
@@ -146,7 +140,7 @@ describe("two gateway processes of one instance", () => {
   beforeAll(async () => {
     engine = await scriptedEngine();
     instance = await startInstance({ home: join(folder, "gateways"), words: ["--gateways", "2"] });
-  }, 3 * timeout);
+  }, 2 * timeout);
   afterAll(async () => {
     await instance?.[Symbol.asyncDispose]();
     await engine?.[Symbol.asyncDispose]();
@@ -184,12 +178,12 @@ describe("two gateway processes of one instance", () => {
 
   test(
     "one is killed, one is frozen and comes back: the other serves all, and nothing is doubled",
-    { timeout: 4 * timeout },
+    { timeout: 3 * timeout },
     async () => {
       const a = place(1);
       await a.ask("POST", "/api/engines", { name: "busy", urls: [engine.url], model: "scripted", price });
       const pidOf = async (name: string) => (await gatewaysOf(instance)).get(name)!.pid!;
-      await expect.poll(async () => (await place(2).ask("POST", chat, call("busy"))).status, { timeout }).toBe(200);
+      await expect.poll(async () => (await place(2).ask("POST", chat, call("busy"))).status).toBe(200);
       const before = (await a.ask("GET", "/api/overview?range=1h")).body.calls.total;
       const { body: key } = await a.ask("POST", "/api/keys", { name: "busy", role: "member" });
       const limit = 1_000_000_000n;
@@ -223,11 +217,11 @@ describe("two gateway processes of one instance", () => {
       const clients = [1, 2, 3, 4].map(() => client());
       const served = async (calls: number) => {
         const from = answered;
-        await expect.poll(() => answered - from, { timeout }).toBeGreaterThan(calls);
+        await expect.poll(() => answered - from).toBeGreaterThan(calls);
       };
       const restarted = async (name: string, former: number) => {
-        await expect.poll(() => pidOf(name).catch(() => former), { timeout }).not.toBe(former);
-        await expect.poll(async () => (await gatewaysOf(instance)).get(name)!.state, { timeout }).toBe("ready");
+        await expect.poll(() => pidOf(name).catch(() => former)).not.toBe(former);
+        await expect.poll(async () => (await gatewaysOf(instance)).get(name)!.state).toBe("ready");
       };
       await served(20);
 
@@ -265,7 +259,7 @@ describe("two gateway processes of one instance", () => {
         const { body: proofs } = await place(1).ask("GET", "/api/proofs");
         return [proof.discrepancies, proofs.standing.suspense];
       };
-      await expect.poll(proven, { timeout }).toEqual([[], []]);
+      await expect.poll(proven).toEqual([[], []]);
       const { body: budgets } = await place(1).ask("GET", "/api/budgets?limit=200");
       const of = budgets.data.find((one: { scope: { id: string } }) => one.scope.id === key.id);
       const amounts = [of.spent_nano, of.leased_nano, of.lost_nano].map(BigInt) as [bigint, bigint, bigint];
@@ -278,7 +272,7 @@ describe("two gateway processes of one instance", () => {
 
 test(
   "a stop settles the calls of all gateway processes, and leaves none running",
-  { timeout: 4 * timeout },
+  { timeout: 3 * timeout },
   async () => {
     await using engine = await scriptedEngine();
     const [home, env] = [join(folder, "stopped"), { LINESHAFT_REPLICAS: "0" }];
@@ -286,12 +280,12 @@ test(
     let instance = await start();
     const places = ["gateway-1", "gateway-2"].map((name) => placeIn(instance, name));
     await places[0]!.ask("POST", "/api/engines", { name: "slow", urls: [engine.url], model: "scripted", price });
-    await expect.poll(async () => (await places[1]!.ask("POST", chat, call("slow"))).status, { timeout }).toBe(200);
+    await expect.poll(async () => (await places[1]!.ask("POST", chat, call("slow"))).status).toBe(200);
     const hangs = { wait: new Promise<void>(() => {}) };
     engine.next(hangs, hangs);
     const before = engine.seen.length;
     const asked = places.map((place) => place.ask("POST", chat, call("slow")));
-    await expect.poll(() => engine.seen.length, { timeout }).toBe(before + 2);
+    await expect.poll(() => engine.seen.length).toBe(before + 2);
     const pids = [...(await gatewaysOf(instance)).values()].map(({ pid }) => pid!);
     await instance.end("SIGTERM");
     for (const { status, body } of await Promise.all(asked))
@@ -325,7 +319,7 @@ describe("two homes on one database", () => {
     copyFileSync(join(first, "secrets.json"), join(second, "secrets.json"));
     copyFileSync(join(first, "credentials"), join(second, "credentials"));
     instances.push(stack.use(await startInstance({ home: second, env })));
-  }, 4 * timeout);
+  }, 2 * timeout);
   afterAll(() => stack.disposeAsync(), timeout);
 
   knownEverywhere(() => {
