@@ -10,7 +10,7 @@ import type { Status } from "../../src/contract/index.ts";
 import { startInstance, type Instance } from "../setup/instance.ts";
 import { unsharedPort } from "../setup/ports.ts";
 
-const hangMs = 60_000;
+const hangMs = 120_000;
 const launcher = fileURLToPath(new URL("../../bin/lineshaft", import.meta.url));
 
 let folder: string;
