@@ -77,11 +77,12 @@ test("the model is called with the version's stable prefix, the output's schema,
   });
 });
 
-test("the engine is told when tools run and when the run has ended; live events follow every step", () => {
-  expect(house.facts.map(({ type }) => type)).toEqual([
-    ...["tool_started", "tool_ended", "tool_started", "tool_ended", "run_ended"],
-  ]);
-  expect(house.events.filter(({ type }) => type === "step")).toHaveLength(5);
+test("the engine is told when tools run and when the run has ended; live events follow every step", async () => {
+  // A run that is seen as completed is told of a moment later.
+  await expect
+    .poll(() => house.facts.map(({ type }) => type))
+    .toEqual(["tool_started", "tool_ended", "tool_started", "tool_ended", "run_ended"]);
+  await expect.poll(() => house.events.filter(({ type }) => type === "step").length).toBe(5);
 });
 
 test("evidence that a model's words have reached is refused at publishing; a version of before runs on, with an alarm", async () => {
@@ -346,13 +347,17 @@ test("a manifest with text that cannot be stored is refused, and an old one hide
 });
 
 test("a wait ends the turn; a later one goes on", async () => {
-  const steps = [
-    { id: "pause", wait: 1 },
+  const stepsOf = (seconds: number) => [
+    { id: "pause", wait: seconds },
     { id: "look", tool: "read_machine", with: { machine: "M-001" } },
   ];
-  const waiting = await runAgent("patient", { steps }, {}, "waiting");
+  const waiting = await runAgent("patient", { steps: stepsOf(600) }, {}, "waiting");
   expect(waiting).toMatchObject({ steps: 1, step_list: [{ kind: "wait" }] });
+  await db.query("update runs set wake_at = now() where id = $1", [waiting.id]);
+  await house.agents.parts.send(waiting.id);
   expect(await house.until(waiting.id, "completed")).toMatchObject({ steps: 2 });
+  // By itself, once its time is over.
+  expect(await runAgent("patient", { steps: stepsOf(1) }, {})).toMatchObject({ status: "completed", steps: 2 });
 });
 
 test("an engine that is away is waited for; what no try can change is not tried again", async () => {
@@ -525,6 +530,8 @@ async function unknownEffect(name: string, contract: Record<string, unknown> = {
   const { json } = await house.api("POST", "/api/runs", { agent: name, input: {} });
   const waiting = await house.until(json.id, "waiting", "failed", "completed");
   expect(waiting).toMatchObject({ status: "waiting", error_code: "effect_unknown", steps: 0 });
+  // A call that gave up on its way has left the plant silent for the next one.
+  house.silence("open_work_order", 0);
   const key = `${house.tenant.organisation}:${waiting.id}:0:0`;
   const note = "WO-X is in the plant's list.";
   return { id: waiting.id as string, word: { key, happened: true, result: { number: "WO-X" }, note } };
