@@ -106,11 +106,12 @@ describe("chat completions", () => {
 
   test("a client that leaves ends its call, which is recorded with what it used", async () => {
     const leave = new AbortController();
-    const body = { model, messages: ask("Tell a very long story."), max_tokens: 600, temperature: 0.5 };
+    // The small model tells it for seconds.
+    const body = { model, messages: ask("Tell a very long story."), max_tokens: 600, temperature: 0 };
     const stream = await client.chat.completions.create({ ...body, stream: true }, { signal: leave.signal });
     for await (const _chunk of stream) break;
     leave.abort();
-    await expect.poll(() => newestCall(), { timeout: 20_000 }).toMatchObject({ status: "cancelled" });
+    await expect.poll(() => newestCall()).toMatchObject({ status: "cancelled" });
     const call = await newestCall();
     expect(call.prompt_tokens).toBeGreaterThan(0);
     expect(call.output_tokens).toBeLessThan(600);
