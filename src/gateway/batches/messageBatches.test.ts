@@ -213,16 +213,21 @@ test("a body that is wrong is refused in Anthropic's shape, and makes nothing", 
       error: { type: "invalid_request_error", message: expect.stringContaining("requests[1].custom_id") },
     },
   ]);
+  // Another process serves a line of each, so that none of them ends meanwhile.
   await at.db.query(
-    `insert into batches (project, id, organisation, endpoint, input_file, status, expires_at)
-     select $1, 'batch_' || n, $2, '', '', 'validating', now() from generate_series(1, $3::int) n`,
+    `with open as (
+       insert into batches (project, id, organisation, endpoint, input_file, status, ends, expires_at)
+         select $1, 'batch_' || n, $2, '', '', 'in_progress', 'batch_expired', now() from generate_series(1, $3::int) n
+         returning project, id)
+     insert into batch_lines (project, batch, number, custom_id, state, request, owner, claimed_at)
+       select project, id, 1, 'a', 'claimed', '', 'another', now() + interval '1 day' from open`,
     [at.principal.project, at.principal.organisation, limits.openBatchesMost],
   );
   expect((await ask(at, path, "POST", { requests: [request("a")] })).json["error"]).toMatchObject({
     type: "rate_limit_error",
     code: "too_many_batches",
   });
-  expect((await at.db.query("select from batch_lines")).rows).toEqual([]);
+  expect((await at.db.query("select from batch_lines where owner is distinct from 'another'")).rows).toEqual([]);
 });
 
 test("requests of a batch come with the headers of the API that the batch was made with", async () => {
