@@ -312,6 +312,8 @@ test("a wrong price uses up a budget, and the right price with a higher limit le
   // The right price alone does not bring back what was spent, and calls that were charged keep their price.
   expect((await price("1000000")).status).toBe(200);
   expect((await limit("2000000000")).status).toBe(200);
+  // The process hears of the limit by a notification.
+  await expect.poll(call).not.toBe("budget_exceeded");
   expect(BigInt(await call()) < 1_000n).toBe(true);
   const { calls, settlements } = await rows(at);
   expect(settlements.filter(({ amount_nano: nano }) => nano >= wrong).length).toBeGreaterThan(0);
