@@ -10,11 +10,12 @@ import { asLineshaftError } from "./errors.ts";
 import { Holding, priceOfMost } from "./holding.ts";
 import type { ModelCall } from "./modelCall.ts";
 import { gathered, openAt, openInTime, type Opening } from "./opening.ts";
-import { budgetEnded, whyAborted } from "./refusals.ts";
+import { budgetEnded, isDeadlinePassed, whyAborted } from "./refusals.ts";
 import type { Dispatcher } from "./scheduling/dispatcher.ts";
 import { faultOf, ofEndpoint, refusesRequest } from "./scheduling/faults.ts";
 import { Placer } from "./scheduling/placer.ts";
 import { whenThere, type Soon } from "./soon.ts";
+import { leftOf } from "./state.ts";
 import type { AdmittedAttempt, AttemptState, Begun, CallState, EndedAttempt, Placement, Step } from "./state.ts";
 
 export class Attempts {
@@ -131,14 +132,18 @@ export class Attempts {
     const sentMs = call.now();
     // A bound of the engine's own holds where no other endpoint is left as well.
     const leaves = endpoint.bounds.firstTokenMs === undefined ? elsewhere : () => true;
+    const silence =
+      leaves && firstTokenMostMs !== undefined ? { elsewhere: leaves, mostMs: firstTokenMostMs } : undefined;
+    const isStopped = attempt.streams && isStoppable(endpoint, attempt.asked);
+    const leftMs = isStopped ? leftOf(call) : undefined;
     const opening: Opening = { answer: undefined, sent: () => this.#ledger.sent(attempt.id, endpoint.endpoint) };
     // A whole answer does not say when its prompt was computed, so its prefill load is released after the predicted time.
     const guess = attempt.streams
       ? undefined
       : setTimeout(() => this.#dispatcher.prefilled(attempt.id), expectedFirstTokenMs).unref();
     try {
-      const begun = await (leaves && firstTokenMostMs !== undefined
-        ? openInTime(call, attempt, opening, leaves, firstTokenMostMs)
+      const begun = await (silence || leftMs !== undefined
+        ? openInTime(call, attempt, opening, { silence, leftMs })
         : openAt(call, attempt, opening, call.signal));
       this.#begun(call, attempt, begun, sentMs);
       return begun.streams && !attempt.asked.stream ? await gathered(call, begun) : begun;
@@ -180,8 +185,9 @@ export class Attempts {
   async #failed(call: CallState, attempt: AttemptState, opening: Opening, error: unknown): Promise<void> {
     const { endpoint } = attempt.placement;
     const { answer } = opening;
-    if (call.signal.aborted) {
-      await this.#ending.end(call, attempt, { outcome: "cancelled", answer, failure: whyAborted(call.signal) });
+    const stopped = call.signal.aborted ? whyAborted(call.signal) : isDeadlinePassed(error) ? error : undefined;
+    if (stopped) {
+      await this.#ending.end(call, attempt, { outcome: "cancelled", answer, failure: stopped });
       return;
     }
     const fault = faultOf(error);

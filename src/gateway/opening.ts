@@ -7,7 +7,7 @@ import type { EngineAnswer, EngineChunk, EngineRequest, RegisteredEndpoint, Shap
 import { FirstTokenWatch } from "./firstToken.ts";
 import { PaidStream } from "./paidStream.ts";
 import { shapeAt } from "./protocols/spoken.ts";
-import { whyAborted } from "./refusals.ts";
+import { deadlinePassed, whyAborted } from "./refusals.ts";
 import { cacheSalt, programKey } from "./scheduling/prompts.ts";
 import type { LegRequest } from "./scheduling/split.ts";
 import type { Soon } from "./soon.ts";
@@ -47,20 +47,22 @@ export async function openAt(
   return first instanceof Promise ? await first : first;
 }
 
-/**
- * The same with a bound on the wait for the first token, for a call that another endpoint may take (`elsewhere`). What a late endpoint
- * says after the bound is not heard.
- */
+/** How long the first token of an attempt is waited for. */
+export interface Patience {
+  /** The bound of the endpoint, for a call that another endpoint may take. */
+  silence: { mostMs: number; elsewhere: () => boolean } | undefined;
+  /** Milliseconds to the call's deadline, where its engine stops when it is told and shows its first token. */
+  leftMs: number | undefined;
+}
+
+/** The same for as long as there is patience. What a late endpoint says after that is not heard. */
 export async function openInTime(
   call: CallState,
   attempt: AttemptState,
   opening: Opening,
-  elsewhere: () => boolean,
-  firstTokenMostMs: number,
+  { silence, leftMs }: Patience,
 ): Promise<Begun> {
   const { endpoint, outputMostMs, split } = attempt.placement;
-  // The two legs of a split call have as long as one endpoint each.
-  const mostMs = split ? 2 * firstTokenMostMs : firstTokenMostMs;
   const outputMs = attempt.streams ? undefined : outputMostMs;
   const given = new AbortController();
   const abort = () => given.abort(call.signal.reason);
@@ -68,8 +70,14 @@ export async function openInTime(
   // The call may also be aborted while its answer streams, so it is listened to until then. AbortSignal.any costs ten times as much.
   else call.signal.addEventListener("abort", abort, { once: true });
   let watch: FirstTokenWatch | undefined;
+  let deadline: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    watch = new FirstTokenWatch({ endpoint, mostMs, outputMs, elsewhere }, reject);
+    if (leftMs !== undefined)
+      deadline = setTimeout(() => reject(deadlinePassed(call, attempt.placement)), Math.max(0, leftMs)).unref();
+    if (!silence) return;
+    // The two legs of a split call have as long as one endpoint each.
+    const mostMs = split ? 2 * silence.mostMs : silence.mostMs;
+    watch = new FirstTokenWatch({ endpoint, mostMs, outputMs, elsewhere: silence.elsewhere }, reject);
   });
   const begun = openAt(call, attempt, opening, given.signal);
   try {
@@ -81,7 +89,8 @@ export async function openInTime(
     void opening.answer?.cancel();
     throw error;
   } finally {
-    watch!.end();
+    watch?.end();
+    clearTimeout(deadline);
   }
 }
 

@@ -4,6 +4,7 @@ import { formatMoney } from "../ledger/index.ts";
 import type { BudgetCut, BudgetLeft, HoldResult } from "../ledger/index.ts";
 import type { SchedulerAction } from "../scheduler/index.ts";
 import { nearest } from "../errors/index.ts";
+import type { CallState, Placement } from "./state.ts";
 
 export function unknownModel(model: string, known: string[]): LineshaftError {
   const near = nearest(model, known);
@@ -166,6 +167,21 @@ export function notPlaced({
         : `Try again in ${again}, or add a replica: lineshaft deployments scale.`,
   });
 }
+
+/** The engine had sent no token of the call by its deadline, and was stopped. */
+export function deadlinePassed({ request }: CallState, { endpoint, expectedFirstTokenMs }: Placement): LineshaftError {
+  const retryAfterSeconds = Math.max(1, Math.ceil(expectedFirstTokenMs / 1000));
+  return new LineshaftError({
+    code: "deadline_unreachable",
+    message: `${endpoint.name} had sent no token ${request.deadlineMs} ms after the call came, which is its deadline, and was stopped.`,
+    retryAfterSeconds,
+    hint: `Allow more time, or try again in about ${retryAfterSeconds} s.`,
+  });
+}
+
+/** Whether the deadline of a call has ended its attempt. */
+export const isDeadlinePassed = (error: unknown): error is LineshaftError =>
+  error instanceof LineshaftError && error.code === "deadline_unreachable";
 
 /** The client has closed its connection, so this is only the code of the call's record. */
 export function clientGone(): LineshaftError {

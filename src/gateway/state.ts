@@ -47,6 +47,10 @@ export interface CallState {
   counted: Counted | undefined;
 }
 
+/** Milliseconds until the call's deadline; undefined where it has none. */
+export const leftOf = ({ request, now }: CallState): number | undefined =>
+  request.deadlineMs === undefined ? undefined : request.deadlineMs - now();
+
 /** An attempt that holds money, and may wait for its turn. */
 export interface AdmittedAttempt {
   readonly id: string;

@@ -22,6 +22,7 @@ import { classOf } from "./scheduling/faults.ts";
 import { programKey, type PromptReader } from "./scheduling/prompts.ts";
 import { UsedUpAccounts } from "./scheduling/usedUp.ts";
 import { whenThere, type Soon } from "./soon.ts";
+import { leftOf } from "./state.ts";
 import type { AttemptState, Begun, CallState, Step } from "./state.ts";
 import { type Failed, Tries } from "./tries.ts";
 import type { GatewayLedger } from "./types.ts";
@@ -272,10 +273,6 @@ export class Steps {
       tries.fallbacks.some((model) => this.#takes(call, model, undefined, true));
   }
 }
-
-/** Milliseconds until the call's deadline; undefined where it has none. */
-const leftOf = ({ request, now }: CallState): number | undefined =>
-  request.deadlineMs === undefined ? undefined : request.deadlineMs - now();
 
 /** An endpoint that does not say how long its context is counts as one that holds any call. */
 const contextOf = ({ facts }: RegisteredEndpoint): number => facts?.contextTokens ?? Number.POSITIVE_INFINITY;

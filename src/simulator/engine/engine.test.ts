@@ -173,6 +173,44 @@ describe("engine model", () => {
     expect([engine.inside, cache.pinnedBlocks, cache.privateTokens]).toEqual([0, 0, 0]);
   });
 
+  it("a call that is given up leaves the engine after the step that computes a part of it, and what was computed stays cached", () => {
+    const queue = new EventQueue();
+    const profile = testProfile({ maxSequences: 2 });
+    const cache = new KvCache(100, { deviceTokens: profile.kvCapacityTokens, blockTokens: 10, lowerTokens: [] });
+    const firsts: number[] = [];
+    const host: EngineHost = {
+      admitted() {},
+      prefilled: (_engine, { handle }) => void firsts.push(handle),
+      finished() {},
+    };
+    const engine = new Engine(0, profile, cache, queue, host);
+    const step = () => {
+      queue.pop();
+      engine.onSegmentEnded(queue.payload);
+    };
+    const blocks = (from: number) => Array.from({ length: 25 }, (_, i) => from + i);
+    // 100 tokens a step: the first has the step, the second only its place, the third waits.
+    const tasks = [0, 25, 50].map((from, i) => newTask(call(i, 250, 3, blocks(from)), "both", i));
+    for (const task of tasks) engine.enqueue(task);
+    expect([engine.inside, engine.waiting]).toEqual([3, 2]);
+    step();
+    engine.giveUp(tasks[0]!);
+    expect(engine.inside).toBe(3);
+    step();
+    expect(engine.inside).toBe(2);
+    expect(cache.match(tasks[0]!.call.blocks)).toBe(20);
+    engine.giveUp(tasks[2]!);
+    // The engine may be told of a call that it does not know any more.
+    engine.giveUp(tasks[2]!);
+    for (let i = 0; engine.inside > 0; i++) {
+      expect(i).toBeLessThan(100);
+      step();
+    }
+    expect(firsts).toEqual([1]);
+    expect([cache.pinnedBlocks, cache.privateTokens]).toEqual([0, 0]);
+    expect(engine.totals.computedPromptTokens).toBe(200 + 250);
+  });
+
   it("preempts the youngest when outputs outgrow the device, and everything still ends", () => {
     const { engine, cache, seen } = replay(testProfile({ kvCapacityTokens: 400 }), [
       { atMs: 0, call: call(0, 100, 150, [...Array(10).keys()]) },

@@ -41,6 +41,8 @@ export class Engine {
   #leftWaiting = 0;
   #prefilling: Task[] = [];
   readonly #decoding = new DecodingBatch();
+  /** Given up while a step computes a part of their prompt. */
+  readonly #givenUp = new Set<Task>();
   /** Prefill legs whose KV waits to be pulled. */
   readonly #leased = new Set<Task>();
   #orders = 0;
@@ -134,6 +136,23 @@ export class Engine {
     if (this.#segment === idle) this.#plan(this.#queue.nowMs);
   }
 
+  /** A call without a first token is stopped: at once, or at the end of the step that computes a part of its prompt. */
+  giveUp(task: Task): void {
+    const prefilling = this.#prefilling.indexOf(task);
+    if (task.chunk > 0) {
+      this.#givenUp.add(task);
+      return;
+    }
+    if (prefilling >= 0) {
+      this.#prefilling.splice(prefilling, 1);
+      this.#leave(task);
+    } else if (!this.#waiting.remove(task)) return; // the engine died meanwhile
+    // Others may have waited for its place or its memory.
+    const nowMs = this.#queue.nowMs;
+    if (this.#segment === idle) this.#plan(nowMs);
+    else this.#interrupt(nowMs);
+  }
+
   /** The process dies: everything inside and every block is lost. Returns the tasks that were inside. */
   fail(): Task[] {
     const lost = [...this.#waiting.clear(), ...this.#prefilling, ...this.#decoding.tasks, ...this.#leased];
@@ -142,10 +161,17 @@ export class Engine {
     this.#prefilling = [];
     this.#decoding.clear();
     this.#leased.clear();
+    this.#givenUp.clear();
     this.#segment = idle;
     this.#version++;
     this.#memory.clear();
     return lost;
+  }
+
+  /** A task that was given up leaves what it has computed. */
+  #leave(task: Task): void {
+    this.#memory.giveUp(task);
+    this.kept?.ended(task.call);
   }
 
   /** Ends a run at the next step boundary, so that something new can join the batch. */
@@ -192,6 +218,10 @@ export class Engine {
         task.done += task.chunk;
         this.totals.computedPromptTokens += task.chunk;
         task.chunk = 0;
+        if (this.#givenUp.delete(task)) {
+          this.#leave(task);
+          continue;
+        }
         if (task.done >= task.target) {
           this.#prefilled(task, nowMs);
           continue;

@@ -56,6 +56,13 @@ export class TaskMemory {
     task.privateTokens = 0;
   }
 
+  /** Gives back the memory of a task whose prompt is not computed to its end: only the blocks that are computed stay cached. */
+  giveUp(task: Task): void {
+    const { blocks } = task.call;
+    this.release(task, 0);
+    this.cache.drop(blocks.subarray(Math.min(blocks.length, Math.floor(task.done / this.cache.blockTokens))));
+  }
+
   /** The process has died: every block is lost. */
   clear(): void {
     this.cache.clear();

@@ -36,6 +36,15 @@ export class WaitingTasks {
     }
   }
 
+  /** Removes the task, wherever it waits; false when it does not wait here. */
+  remove(task: Task): boolean {
+    const preempted = this.#preempted.indexOf(task);
+    if (preempted >= 0) this.#preempted.splice(preempted, 1);
+    const place = this.#tasks.indexOf(task, this.#head);
+    if (place >= 0) this.#tasks.splice(place, 1);
+    return preempted >= 0 || place >= 0;
+  }
+
   /** Removes and answers all. */
   clear(): Task[] {
     const all = [...this.#preempted, ...this.#tasks.slice(this.#head)];

@@ -16,3 +16,5 @@ export const brought = 17;
 export const routed = 18;
 /** A message of load arrives. Target: the gateway that hears it; payload: the number of the message. */
 export const news = 19;
+/** The latest useful time of an attempt's first token. Target: the call; payload: the attempt. */
+export const late = 20;

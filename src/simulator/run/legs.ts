@@ -86,6 +86,12 @@ export class Legs {
     this.#endLease(attempt);
   }
 
+  /** The attempt is stopped before its first token: its replicas do no more for it. */
+  stop({ task, decoder, prefillTask, prefiller }: Attempt): void {
+    if (task !== undefined) this.#engines[decoder]!.giveUp(task);
+    if (prefillTask !== undefined) this.#engines[prefiller]!.giveUp(prefillTask);
+  }
+
   /** The replica is dead: nothing can be given to it. */
   died(replica: number): void {
     this.#dead[replica] = true;

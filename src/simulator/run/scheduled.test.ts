@@ -161,19 +161,83 @@ describe("deadlines", () => {
       const { records } = run(workload, fleetOf({ deadlineMs }));
       const how = [...records.outcome];
       expect(new Set(how)).toEqual(new Set([outcome.done, outcome.refused]));
-      // Queues are looked at each 100 ms, and the estimate does not know the steps of the batch.
-      const late = deadlineMs + 150;
       for (const [i, each] of how.entries()) {
         const answeredMs = each === outcome.done ? records.firstMs[i]! : records.endMs[i]!;
-        expect(answeredMs - records.sentMs[i]!).toBeLessThan(late);
+        // Queues are looked at each 100 ms.
+        expect(answeredMs - records.sentMs[i]!).toBeLessThanOrEqual(deadlineMs + (each === outcome.done ? 0 : 100));
       }
       // Without deadlines all are served, and most are late.
       const all = run(workload, fleetOf());
       expect(summarise(all).refused).toBe(0);
-      const lateMs = [...all.records.firstMs].filter((firstMs, i) => firstMs - all.records.sentMs[i]! > late);
-      expect(lateMs.length).toBeGreaterThan(150);
+      const late = [...all.records.firstMs].filter((firstMs, i) => firstMs - all.records.sentMs[i]! > deadlineMs + 100);
+      expect(late.length).toBeGreaterThan(150);
     },
   );
+
+  const host = { tier: "host", capacityTokens: 20_000, latencyMs: 1, msPerToken: 0.5 } as const;
+  const kinds: [string, FleetInput["pools"], Partial<FleetInput>][] = [
+    ["of one pool", [{ name: "a", profile, replicas: 2 }], {}],
+    [
+      "with little memory and a slow tier",
+      [{ name: "a", profile, replicas: 2, kvCapacityTokens: 5_000, tiers: [host] }],
+      {},
+    ],
+    [
+      "of engines that keep conversations",
+      [{ name: "a", profile: { ...profile, keeps: "conversations" }, replicas: 2 }],
+      {},
+    ],
+    [
+      "in two legs",
+      [
+        { name: "p", profile, replicas: 1, role: "prefill" },
+        { name: "d", profile, replicas: 1, role: "decode" },
+      ],
+      {},
+    ],
+    ["with a replica that dies", [{ name: "a", profile, replicas: 2 }], { failures: [{ atMs: 4_000, endpoint: 0 }] }],
+  ];
+  it.each(kinds)("that engines meet later than expected stop the call there, in fleets %s", (_name, pools, more) => {
+    const random = new Random(6);
+    const builder = new WorkloadBuilder("long", 100);
+    const shared = Array.from({ length: 20 }, () => builder.freshBlock());
+    for (let i = 0; i < 200; i++) {
+      // Most prompts take several steps, beside others that the expectation did not know of.
+      const count = 1 + random.below(40);
+      const blocks = Int32Array.from(
+        { length: count },
+        (_, k) => (i % 2 === 0 ? shared[k] : undefined) ?? builder.freshBlock(),
+      );
+      const promptTokens = 100 * count;
+      builder.add({
+        program: `p${i}`,
+        promptTokens,
+        outputTokens: 1 + random.below(60),
+        blocks,
+        delayMs: 60 * i,
+        deadlineMs: 100 + random.below(900),
+      });
+    }
+    // By the time of the last call everything that was given up has left its engine.
+    builder.add({
+      program: "last",
+      promptTokens: 100,
+      outputTokens: 1,
+      blocks: Int32Array.of(builder.freshBlock()),
+      delayMs: 100_000,
+    });
+    const { workload, records, engines } = run(builder.build(), parseFleet({ pools, ...more }));
+    let stopped = 0;
+    for (const [i, how] of records.outcome.entries()) {
+      const { deadlineMs } = workload.calls[i]!;
+      if (how === outcome.done) expect(records.firstMs[i]! - records.sentMs[i]!).toBeLessThanOrEqual(deadlineMs ?? 1e9);
+      else if (how !== outcome.failed) expect([how, records.refusalOf(i)]).toEqual([outcome.refused, "deadline"]);
+      if (how === outcome.refused && records.placedMs[i]! >= 0) stopped++;
+    }
+    expect(stopped).toBeGreaterThan(5);
+    for (const { inside, cache } of engines)
+      expect([inside, cache.pinnedBlocks, cache.privateTokens]).toEqual([0, 0, 0]);
+  });
 });
 
 describe("conversations", () => {

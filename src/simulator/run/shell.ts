@@ -177,6 +177,17 @@ export class Shell {
     this.#tell(gateway, { at, type: "call_ended", call, reason: "failed" });
   }
 
+  /** The attempt's deadline has come. Where the client has no first token yet it is stopped, and answered. */
+  late(call: number, number: number): Attempt | undefined {
+    const attempt = this.#current(call, number);
+    if (attempt === undefined || attempt.answering) return undefined;
+    this.#legs.stop(attempt);
+    this.#over(attempt);
+    const at = this.#queue.nowMs;
+    this.#tell(attempt.gateway, { at, type: "call_ended", call: attempt.id, reason: "cancelled" });
+    return attempt;
+  }
+
   /** The tool's result, for which the conversation waited, is here. */
   resumed(call: SimCall): void {
     const before = this.hints.before(call);

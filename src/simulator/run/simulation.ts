@@ -166,6 +166,9 @@ class Simulation implements EngineHost {
         this.#shell.tick(queue.target);
         queue.schedule(queue.nowMs + tickMs, kind.tick, queue.target);
         break;
+      case kind.late:
+        this.#late(queue.target, queue.payload);
+        break;
       case kind.news:
         this.#shell.heard(queue.target, queue.payload);
         break;
@@ -224,10 +227,11 @@ class Simulation implements EngineHost {
     this.#shell.ask(attempt);
   }
 
-  #placed({ sim, decoder, prefiller }: Attempt, { chosen, prefill, runnerUp }: Decision): void {
+  #placed({ sim, number, decoder, prefiller, deadlineMs }: Attempt, { chosen, prefill, runnerUp }: Decision): void {
     const records = this.#records;
     const { index } = sim;
     this.#decisions++;
+    if (deadlineMs !== undefined) this.#queue.schedule(Math.max(this.#queue.nowMs, deadlineMs), kind.late, index, number);
     records.placedMs[index] = this.#queue.nowMs;
     records.decodeEndpoint[index] = decoder;
     records.endpoint[index] = prefiller < 0 ? decoder : prefiller;
@@ -288,6 +292,15 @@ class Simulation implements EngineHost {
       this.#queue.schedule(endMs + next.delayMs, kind.arrival, next.index, 0);
     });
     this.#progress.ended(this.#ended);
+  }
+
+  /** The deadline of an attempt that was placed: without a first token the call is stopped and refused, as in the gateway. */
+  #late(call: number, number: number): void {
+    const attempt = this.#shell.late(call, number);
+    if (attempt === undefined) return;
+    this.#records.firstMs[call] = Number.NaN;
+    this.#records.refusal[call] = refusalNumber("deadline");
+    this.#end(attempt.sim, outcome.refused);
   }
 
   /** An attempt's decoder has died: without a first token the call is tried again where it has not been tried yet. */
