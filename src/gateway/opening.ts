@@ -48,7 +48,7 @@ export async function openAt(
 }
 
 /** How long the first token of an attempt is waited for. */
-export interface Patience {
+interface Patience {
   /** The bound of the endpoint, for a call that another endpoint may take. */
   silence: { mostMs: number; elsewhere: () => boolean } | undefined;
   /** Milliseconds to the call's deadline, where its engine stops when it is told and shows its first token. */
@@ -62,7 +62,8 @@ export async function openInTime(
   opening: Opening,
   { silence, leftMs }: Patience,
 ): Promise<Begun> {
-  const { endpoint, outputMostMs, split } = attempt.placement;
+  const { endpoint, outputMostMs, split, expectedFirstTokenMs } = attempt.placement;
+  const { deadlineMs } = call.request;
   const outputMs = attempt.streams ? undefined : outputMostMs;
   const given = new AbortController();
   const abort = () => given.abort(call.signal.reason);
@@ -72,8 +73,8 @@ export async function openInTime(
   let watch: FirstTokenWatch | undefined;
   let deadline: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    if (leftMs !== undefined)
-      deadline = setTimeout(() => reject(deadlinePassed(call, attempt.placement)), Math.max(0, leftMs)).unref();
+    const pass = () => reject(deadlinePassed(endpoint.name, deadlineMs!, expectedFirstTokenMs));
+    if (leftMs !== undefined) deadline = setTimeout(pass, Math.max(0, leftMs)).unref();
     if (!silence) return;
     // The two legs of a split call have as long as one endpoint each.
     const mostMs = split ? 2 * silence.mostMs : silence.mostMs;

@@ -4,7 +4,6 @@ import { formatMoney } from "../ledger/index.ts";
 import type { BudgetCut, BudgetLeft, HoldResult } from "../ledger/index.ts";
 import type { SchedulerAction } from "../scheduler/index.ts";
 import { nearest } from "../errors/index.ts";
-import type { CallState, Placement } from "./state.ts";
 
 export function unknownModel(model: string, known: string[]): LineshaftError {
   const near = nearest(model, known);
@@ -169,11 +168,11 @@ export function notPlaced({
 }
 
 /** The engine had sent no token of the call by its deadline, and was stopped. */
-export function deadlinePassed({ request }: CallState, { endpoint, expectedFirstTokenMs }: Placement): LineshaftError {
+export function deadlinePassed(engine: string, deadlineMs: number, expectedFirstTokenMs: number): LineshaftError {
   const retryAfterSeconds = Math.max(1, Math.ceil(expectedFirstTokenMs / 1000));
   return new LineshaftError({
     code: "deadline_unreachable",
-    message: `${endpoint.name} had sent no token ${request.deadlineMs} ms after the call came, which is its deadline, and was stopped.`,
+    message: `${engine} had sent no token ${deadlineMs} ms after the call came, which is its deadline, and was stopped.`,
     retryAfterSeconds,
     hint: `Allow more time, or try again in about ${retryAfterSeconds} s.`,
   });
