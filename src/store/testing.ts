@@ -169,10 +169,12 @@ export async function ownPostgres(): Promise<OwnPostgres> {
   maintenance.pathname = "/postgres";
   let pid = 0;
   let gone: Promise<unknown> = Promise.resolve();
-  const killAll = () => pid > 0 && signalAll(pid, "SIGKILL");
+  const killAll = () => (pid > 0 ? signalAll(pid, "SIGKILL") : []);
   const kill = async () => {
-    killAll();
+    const killed = killAll();
     await gone;
+    // A server that is started while one of them still has the shared memory refuses to.
+    while (killed.some((one) => !["Z", undefined].includes(statOf(one)?.[0]))) await sleep(10);
     pid = 0;
     // A pid file of a killed server may name a process that exists by now, and the server then refuses to start.
     rmSync(join(command.dataFolder, "postmaster.pid"), { force: true });
@@ -214,17 +216,35 @@ export async function ownPostgres(): Promise<OwnPostgres> {
   };
 }
 
-/** The first process before those below it, so that a stopped server starts no more of them. */
-function signalAll(pid: number, name: NodeJS.Signals): void {
+/**
+ * A signal to the server's first process and those below it, whose pids it answers. The first is stopped before these are looked for, so
+ * that it starts no more of them, and gets the signal last: those below a process that has ended would not be found.
+ */
+function signalAll(pid: number, name: NodeJS.Signals): number[] {
+  process.kill(pid, "SIGSTOP");
+  const below = readdirSync("/proc")
+    .map(Number)
+    .filter((one) => Number(statOf(one)?.[1]) === pid);
+  for (const one of below) signal(one, name);
   process.kill(pid, name);
-  for (const entry of readdirSync("/proc")) {
-    if (!/^\d+$/.test(entry)) continue;
-    try {
-      const stat = readFileSync(`/proc/${entry}/stat`, "utf8");
-      if (Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]) === pid) process.kill(Number(entry), name);
-    } catch {
-      // It has ended meanwhile.
-    }
+  return below;
+}
+
+function signal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name);
+  } catch {
+    // It has ended meanwhile.
+  }
+}
+
+/** The state of a process, its parent and what else /proc says of it; undefined where there is none. */
+function statOf(pid: number): string[] | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  } catch {
+    return undefined;
   }
 }
 
