@@ -231,7 +231,8 @@ class Simulation implements EngineHost {
     const records = this.#records;
     const { index } = sim;
     this.#decisions++;
-    if (deadlineMs !== undefined) this.#queue.schedule(Math.max(this.#queue.nowMs, deadlineMs), kind.late, index, number);
+    if (deadlineMs !== undefined)
+      this.#queue.schedule(Math.max(this.#queue.nowMs, deadlineMs), kind.late, index, number);
     records.placedMs[index] = this.#queue.nowMs;
     records.decodeEndpoint[index] = decoder;
     records.endpoint[index] = prefiller < 0 ? decoder : prefiller;
