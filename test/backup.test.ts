@@ -163,7 +163,10 @@ test("a backup under load is restored twice, and its figures are what they were"
   const load = Array.from({ length: 4 }, async () => {
     while (!enough.signal.aborted) if ((await call(original.key, original.address)).ok) answered++;
   });
-  await until("calls are answered", async () => answered > 20);
+  await until(
+    "calls are answered and recorded",
+    async () => answered > 20 && (await client.list("/api/calls", {}, 500)).length > 20,
+  );
   const underLoad = join(folder, "load.backup");
   const made = await json<{ rows: Record<string, number>; bytes: number }>(["backup", underLoad], {
     LINESHAFT_HOME: home,
