@@ -101,14 +101,20 @@ describe("validity", () => {
     const clock = { nowMs: 0 };
     const counting = { query: (...of: Parameters<Database["query"]>) => (queries++, db.query(...of)) } as Database;
     const rates = new Rates(counting, () => new Date(clock.nowMs));
-    await opened().set(card("soon", 1n));
-    await opened().set(card("soon", 2n, { validFrom: inMs(4_000) }));
-    await rates.current("org_1", "soon");
-    await rates.current("org_1", "soon");
+    let model = "";
+    // Where the machine stands still, the second card is valid before the first one is read. It is tried again with another model.
+    for (let price: bigint | undefined; price !== 1n;) {
+      model += "soon";
+      await opened().set(card(model, 1n));
+      await opened().set(card(model, 2n, { validFrom: inMs(4_000) }));
+      queries = 0;
+      price = await input(rates, model);
+    }
+    await rates.current("org_1", model);
     expect(queries).toBe(1);
     // A card that nothing follows is believed for 5 s.
     clock.nowMs = 4_000;
-    await rates.current("org_1", "soon");
+    await rates.current("org_1", model);
     expect(queries).toBe(2);
   });
 
