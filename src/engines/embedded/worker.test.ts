@@ -584,7 +584,8 @@ describe("stopping", () => {
     for (let stopped = false; !stopped;) {
       const given = hints({ cacheSalt: `hasty ${attempts}` });
       const answer = worker.chat({ messages, temperature: 0, lineshaft: given });
-      const over = answer.then(() => true);
+      const isOver = () => true;
+      const over = answer.then(isOver, isOver);
       while ((await worker.status()).running === 0 && !(await Promise.race([over, false])));
       const told = (await (await worker.post("/lineshaft/abort", { attempt: given.attempt })).json()) as any;
       expect(told.attempt).toBe(given.attempt);
