@@ -62,21 +62,24 @@ async function claudes(then: Script): Promise<void> {
   }
 }
 
-const ask = async (path: string, body: Json): Promise<string> => {
-  const headers = { "x-api-key": at.key, "anthropic-version": "2023-06-01", "content-type": "application/json" };
+const ask = async (path: string, body: Json, more: Record<string, string> = {}): Promise<string> => {
+  const headers = {
+    "x-api-key": at.key,
+    "anthropic-version": "2023-06-01",
+    "content-type": "application/json",
+    ...more,
+  };
   const response = await fetch(at.address + path, { method: "POST", body: JSON.stringify(body), headers });
   return response.text();
 };
 
 const messages = [{ role: "user", content: "Tell me a story." }];
-const chat = (more: Json = {}) =>
-  ask("/v1/chat/completions", {
-    model: "pair",
-    messages,
-    stream: true,
-    stream_options: { include_usage: true },
-    ...more,
-  });
+const chat = (more: Json = {}, headers: Record<string, string> = {}) =>
+  ask(
+    "/v1/chat/completions",
+    { model: "pair", messages, stream: true, stream_options: { include_usage: true }, ...more },
+    headers,
+  );
 
 const chunksOf = (text: string): Json[] =>
   text
@@ -194,6 +197,20 @@ describe("an answer that breaks off is continued", () => {
     const { ways, call } = await billed();
     expect(ways).toEqual(["first failed", "continued completed"]);
     expect(text).toContain(`"output_tokens":${call["output_tokens"]}`);
+  });
+
+  test("after the deadline of the call too, by which only its first token has to come", async () => {
+    const passed = Promise.withResolvers<void>();
+    await pair({ first: { ...broken, wait: passed.promise, waitAfter: 1 } });
+    // A machine that stands still may let a deadline pass before the first token.
+    for (let deadlineMs = 200; ; deadlineMs *= 2) {
+      const over = setTimeout(passed.resolve, 2 * deadlineMs);
+      const text = await chat({}, { "x-lineshaft-deadline-ms": `${deadlineMs}` });
+      clearTimeout(over);
+      if (text.includes("deadline_unreachable")) continue;
+      expect(textOf(chunksOf(text))).toBe("Once upon a time.");
+      return;
+    }
   });
 
   test("a second time by a third endpoint, and then no more", async () => {

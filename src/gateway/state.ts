@@ -47,9 +47,9 @@ export interface CallState {
   counted: Counted | undefined;
 }
 
-/** Milliseconds until the call's deadline; undefined where it has none. */
-export const leftOf = ({ request, now }: CallState): number | undefined =>
-  request.deadlineMs === undefined ? undefined : request.deadlineMs - now();
+/** Milliseconds until the call's deadline; undefined where it has none, or its client has a first token already. */
+export const leftOf = ({ request, firstTokenMs, now }: CallState): number | undefined =>
+  request.deadlineMs === undefined || firstTokenMs !== undefined ? undefined : request.deadlineMs - now();
 
 /** An attempt that holds money, and may wait for its turn. */
 export interface AdmittedAttempt {

@@ -7,7 +7,7 @@ import { type Candidates, exclusionsOf } from "../candidates.ts";
 import { firstTokenBound } from "../firstToken.ts";
 import { limits } from "../limits.ts";
 import type { Soon } from "../soon.ts";
-import type { AdmittedAttempt, CallState, Placement, Step } from "../state.ts";
+import { type AdmittedAttempt, type CallState, leftOf, type Placement, type Step } from "../state.ts";
 import { decisionRecord } from "./decision.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { programKey, type PromptFacts } from "./prompts.ts";
@@ -54,6 +54,7 @@ export class Placer {
   /** The attempt as the scheduler knows it. */
   #asked(call: CallState, attempt: AdmittedAttempt, { model: deployment, prompt, candidates }: Step): Call {
     const { request } = call;
+    const leftMs = leftOf(call);
     const program = programKey(request);
     return {
       id: attempt.id,
@@ -66,7 +67,7 @@ export class Placer {
       ...(program !== undefined && { program }),
       ...(request.batch === true && { batch: true }),
       ...(request.priority !== undefined && { priority: request.priority }),
-      ...(request.deadlineMs !== undefined && { deadlineMs: performance.now() - call.now() + request.deadlineMs }),
+      ...(leftMs !== undefined && { deadlineMs: performance.now() + leftMs }),
     };
   }
 
