@@ -1,6 +1,7 @@
 // Every input of the corpus against a real gateway over a scripted engine: it is answered with a status that is right for it, the answer's
 // body is JSON, and the gateway serves an ordinary call afterwards. What schemas report is counted: each report costs microseconds, and the
 // answer shows one.
+import "./patience.ts";
 import { z } from "@hono/zod-openapi";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createAgents } from "../../src/agents/index.ts";
