@@ -97,11 +97,12 @@ export async function removeState(dir: string, id: string): Promise<void> {
   await rm(statePath(dir, id), { force: true });
 }
 
-/** Removes old temporary files and states without a sidecar, which killed workers left. */
+/** Removes old temporary files, and states and sidecars that lack the other, which killed workers left. */
 export async function sweepOrphans(dir: string): Promise<void> {
   const names = new Set(readdirSync(dir));
   for (const name of names) {
-    const orphan = name.endsWith(".tmp") || (name.endsWith(".state") && !names.has(name.replace(/\.state$/, ".json")));
+    const lacks = (own: string, other: string) => name.endsWith(own) && !names.has(name.slice(0, -own.length) + other);
+    const orphan = name.endsWith(".tmp") || lacks(".state", ".json") || lacks(".json", ".state");
     if (!orphan) continue;
     const at = await stat(path.join(dir, name)).catch(() => undefined);
     if (at && Date.now() - at.mtimeMs > orphanMs) await rm(path.join(dir, name), { force: true });

@@ -13,6 +13,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { blockHashes, saltOf } from "./blocks.ts";
+import type { KvIndex } from "./kvIndex.ts";
 import { KvStore, type KvStoreOptions } from "./kvStore.ts";
 import { lend, lent } from "./lending.ts";
 import { leaseMs } from "./limits.ts";
@@ -110,6 +111,26 @@ describe("KV files", () => {
     expect(find(openStore({ contextTokens: 150 }), run(0, 200))).toEqual([]);
   });
 
+  it("that are dropped while they are described leave nothing of their prompt behind", async () => {
+    const store = openStore();
+    const { index } = store as unknown as { index: KvIndex };
+    const get = index.get.bind(index);
+    let isDropped = false;
+    // The last look before the sidecar gets its name: right after it the run ends, and its state is removed.
+    index.get = (id) => {
+      const found = get(id);
+      if (!found || isDropped) return found;
+      isDropped = true;
+      index.remove(id);
+      rmSync(path.join(dir, `${id}.state`));
+      return found;
+    };
+    await save(store, run(0, 100));
+    await store.settled();
+    expect(isDropped).toBe(true);
+    expect(names()).toEqual([]);
+  });
+
   it("that are damaged, cut short or gone are a miss", async () => {
     const store = openStore();
     const files = [];
@@ -153,11 +174,12 @@ describe("KV files", () => {
   });
 
   it("half-written by a worker that was killed are swept away once old", async () => {
-    for (const name of ["old.state", "old.tmp", "new.state"]) writeFileSync(path.join(dir, name), "x");
+    for (const name of ["old.state", "lone.json", "old.tmp", "new.state", "next.json"])
+      writeFileSync(path.join(dir, name), "x");
     const longAgo = Date.now() / 1000 - 3600;
-    for (const name of ["old.state", "old.tmp"]) utimesSync(path.join(dir, name), longAgo, longAgo);
+    for (const name of ["old.state", "lone.json", "old.tmp"]) utimesSync(path.join(dir, name), longAgo, longAgo);
     await openStore().settled();
-    expect(names()).toEqual(["new.state"]);
+    expect(names()).toEqual(["new.state", "next.json"]);
   });
 });
 

@@ -378,7 +378,11 @@ export class KvStore {
       // The state was dropped during the rename, so the renamed file is removed too.
       if (!this.keeps(file.id)) await removeState(this.options.dir, file.id);
     } catch (error) {
-      if (dropped()) return;
+      if (dropped()) {
+        // Or the state was gone when it was looked at after the rename, whose file holds the prompt's tokens all the same.
+        if (!this.keeps(file.id)) await removeState(this.options.dir, file.id);
+        return;
+      }
       this.options.log("a KV file could not be described and is dropped", { id: file.id, error: String(error) });
       await this.remove(file);
     }
