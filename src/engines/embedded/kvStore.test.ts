@@ -179,7 +179,7 @@ describe("KV files", () => {
     const longAgo = Date.now() / 1000 - 3600;
     for (const name of ["old.state", "lone.json", "old.tmp"]) utimesSync(path.join(dir, name), longAgo, longAgo);
     await openStore().settled();
-    expect(names()).toEqual(["new.state", "next.json"]);
+    expect(names().toSorted()).toEqual(["new.state", "next.json"]);
   });
 });
 
