@@ -98,6 +98,7 @@ export async function serveBench(bench: BenchGateway, more: Served = {}): Promis
     metrics,
     alarms,
     log,
+    routesChanged: () => Promise.resolve(),
     status: () => Promise.reject(new Error("not measured here")),
     ...more,
   });

@@ -25,8 +25,10 @@ export interface ServerDependencies {
   gateway: Gateway;
   identity: Identity;
   ledger: Ledger;
-  /** What is used of the limits. */
-  limiter: Pick<Limiter, "usedOf">;
+  /** What is used of the limits, and a limit that was set here. */
+  limiter: Pick<Limiter, "usedOf" | "changed">;
+  /** Reads the routes of models that were set here, so that the gateway goes by them when the answer is sent. */
+  routesChanged: () => Promise<void>;
   engines: EngineRegistry;
   db: Database;
   /** Closes answers that hold a secret, for the day in which they may be asked for again. */

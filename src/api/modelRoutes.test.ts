@@ -46,7 +46,6 @@ test("an alias and a fallback serve a client's call: it is billed as the model t
   const dear = { ...testPrices, inputNanoPerMillion: 30_000_000n, outputNanoPerMillion: 70_000_000n };
   await at.ledger.setRateCard({ organisation, model: "second", currency: "USD", ...dear });
   await set(at, { model: "claude-opus", serves: "scripted", fallbacks: ["second"] });
-  await at.modelRoutes.read(at.db);
   for (const stream of [false, true]) {
     const answer = await at.request("/v1/chat/completions", {
       method: "POST",

@@ -43,8 +43,6 @@ export interface TestGateway extends AsyncDisposable {
   db: Database;
   ledger: Ledger;
   gateway: Gateway;
-  /** As they were read last. */
-  modelRoutes: ModelRoutes;
   identity: Identity;
   engines: EngineRegistry;
   engine: ScriptedEngine;
@@ -118,7 +116,8 @@ export async function testGateway(
     log,
   });
   const seal = new Seal(Buffer.alloc(32, 7));
-  const parts = { gateway, identity, ledger, limiter, engines, db, seal, events, metrics, alarms, log };
+  const routesChanged = () => modelRoutes.read(db);
+  const parts = { routesChanged, gateway, identity, ledger, limiter, engines, db, seal, events, metrics, alarms, log };
   const routes = options.routes?.({ ...parts, session });
   const server = createServer({
     ...parts,
@@ -147,7 +146,6 @@ export async function testGateway(
     db,
     ledger,
     gateway,
-    modelRoutes,
     identity,
     engines,
     engine,

@@ -57,7 +57,6 @@ test("prompts without a mark are marked where the route says so, and a client's 
     status: 200,
     body: route,
   });
-  await at.modelRoutes.read(at.db);
   await post("/v1/messages", hello);
   await post("/v1/chat/completions", hello);
   const text = { type: "text", text: "hi", cache_control: { type: "ephemeral" } };

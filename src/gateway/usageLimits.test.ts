@@ -18,9 +18,7 @@ test("a used-up limit refuses with its name, retry-after and the headers that cl
   const scope = { kind: "project", id: "default" };
   await using at = await limited({ scope, dimension: "requests_per_minute", amount: 2 });
   const call = () => at.request("/v1/chat/completions", { method: "POST", body: JSON.stringify(chat) });
-  // The other side of a notification hears of the limit in its own time.
-  let first = await call();
-  while (first.headers.get("x-ratelimit-limit-requests") === null) first = await call();
+  const first = await call();
   expect(first.headers.get("x-ratelimit-remaining-requests")).toBe("1");
   expect(first.headers.get("anthropic-ratelimit-requests-limit")).toBe("2");
   expect((await call()).status).toBe(200);
@@ -39,10 +37,7 @@ test("tokens of a call are what its attempts used, once it has ended", async () 
   const scope = { kind: "organisation", id: "acme", model: "scripted" };
   await using at = await limited({ scope, dimension: "tokens_per_day", amount: 1_000 });
   const call = () => at.request("/v1/chat/completions", { method: "POST", body: JSON.stringify(chat) });
-  let used = 0;
-  let answer = await call();
-  while (answer.headers.get("x-ratelimit-limit-tokens") === null) answer = await call();
-  used = answer.body.usage.total_tokens as number;
+  const used = (await call()).body.usage.total_tokens as number;
   const next = await call();
   const estimate = 1_000 - used - Number(next.headers.get("x-ratelimit-remaining-tokens"));
   expect(estimate).toBeGreaterThan(0);
@@ -66,8 +61,7 @@ test.each([
       method: "POST",
       body: JSON.stringify({ ...chat, model: "small", ...more }),
     });
-  // The process hears of the limit in its own time.
-  while ((await call({})).headers.get("x-ratelimit-limit-tokens") === null);
+  await call({});
   const used = async () => (await at.request("/api/limits")).body.data[0].used as number;
   const before = await used();
   const goesOn = Promise.withResolvers<void>();
@@ -124,10 +118,6 @@ test("a call that waited for a limit is priced by the card that is valid when it
   onTestFinished(() => begin.mockRestore());
   const answered = Promise.withResolvers<void>();
   const usage = { prompt: 10, output: 5 };
-  // The process hears of limits in its own time and in their order, and answers name those of requests.
-  const later = { scope, dimension: "requests_per_minute", amount: 100_000 };
-  expect((await at.request("/api/limits", { method: "PUT", body: JSON.stringify(later) })).status).toBe(200);
-  while ((await call()).headers.get("x-ratelimit-limit-requests") === null);
   const underWay = async () =>
     (await at.request("/api/limits")).body.data.find(({ dimension }: { dimension: string }) =>
       dimension.startsWith("concurrent"),

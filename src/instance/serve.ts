@@ -171,7 +171,7 @@ interface ServerVerbs {
 /** The HTTP server over what serves; the caller lets it listen. */
 export function openServer(
   { settings, books, engines, disk, metrics, alarms, log }: ServingOptions,
-  { gateway, agents, events }: Serving,
+  { gateway, agents, events, changes }: Serving,
   { deployments, rebuild, resumeRestored, ...verbs }: ServerVerbs,
   consoleFolder: string | undefined,
 ): Server {
@@ -189,6 +189,7 @@ export function openServer(
     alarms,
     log,
     storage: storageOf({ settings, disk }),
+    routesChanged: () => changes.read("model_routes"),
     ...(consoleFolder !== undefined && { consoleFolder }),
     openMetrics: isLoopback(settings.LINESHAFT_HOST),
     ...verbs,

@@ -52,6 +52,28 @@ test("readings of one table never overlap, changes during one are read once afte
   await session.close();
 });
 
+test("a table that this process has changed is read at once, also while an older state of it is being read", async () => {
+  const changes = await Changes.open({ listen: () => Promise.resolve(() => {}) }, () => {});
+  let stored = "old";
+  let known = "";
+  const gate = Promise.withResolvers<void>();
+  changes.on("model_routes", async () => {
+    const found = stored;
+    if (found === "old") await gate.promise;
+    known = found;
+  });
+  const older = changes.read("model_routes");
+  stored = "new";
+  const newer = changes.read("model_routes");
+  gate.resolve();
+  await newer;
+  expect(known).toBe("new");
+  await older;
+  changes.on("engines", () => Promise.reject(new Error("away")));
+  await changes.read("engines");
+  changes.close();
+});
+
 test("a reading that failed is tried again without another change, with growing pauses, until it succeeds", async () => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
   let tell = (_table: string) => {};

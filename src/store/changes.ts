@@ -9,13 +9,17 @@ const channel = "lineshaft_changes";
 /** Reads a table again. Readings of one table never overlap: a change during one is followed by another one. */
 interface Reader {
   read: () => Promise<void>;
-  running: boolean;
+  /** The reading under way. */
+  running: Promise<void> | undefined;
   again: boolean;
   /** Readings that failed since the last one that did not. */
   failures: number;
   /** The next try after a failure. */
   timer: NodeJS.Timeout | undefined;
 }
+
+/** A table that processes keep in memory. */
+type Table = "engines" | "model_routes" | "rate_cards" | "price_policies";
 
 /** The changes of the tables that processes of one database keep in memory. */
 export class Changes {
@@ -40,10 +44,18 @@ export class Changes {
   }
 
   /** Calls `read` after every change of the table by any process, this one included. */
-  on(table: "engines" | "model_routes" | "rate_cards" | "price_policies", read: () => Promise<void>): void {
+  on(table: Table, read: () => Promise<void>): void {
     const readers = this.#readers.get(table) ?? [];
     this.#readers.set(table, readers);
-    readers.push({ read, running: false, again: false, failures: 0, timer: undefined });
+    readers.push({ read, running: undefined, again: false, failures: 0, timer: undefined });
+  }
+
+  /**
+   * Reads a table that this process has just changed itself, so that it goes by the change when it answers. Resolves also where the reading
+   * failed, which is tried again as after any change.
+   */
+  async read(table: Table): Promise<void> {
+    await Promise.all((this.#readers.get(table) ?? []).map((reader) => this.#again(table, reader)));
   }
 
   close(): void {
@@ -54,15 +66,16 @@ export class Changes {
   }
 
   #changed(table: string): void {
-    for (const reader of this.#readers.get(table) ?? []) {
-      reader.again = true;
-      if (!reader.running) void this.#run(table, reader);
-    }
+    for (const reader of this.#readers.get(table) ?? []) void this.#again(table, reader);
+  }
+
+  #again(table: string, reader: Reader): Promise<void> {
+    reader.again = true;
+    return (reader.running ??= this.#run(table, reader));
   }
 
   async #run(table: string, reader: Reader): Promise<void> {
     clearTimeout(reader.timer);
-    reader.running = true;
     while (reader.again) {
       reader.again = false;
       try {
@@ -73,15 +86,12 @@ export class Changes {
         reader.failures++;
       }
     }
-    reader.running = false;
+    reader.running = undefined;
     if (reader.failures > 0 && !this.#closed) this.#later(table, reader);
   }
 
   #later(table: string, reader: Reader): void {
     const pauseMs = Math.min(limits.changeAgainMs * 2 ** (reader.failures - 1), limits.changeAgainMostMs);
-    reader.timer = setTimeout(() => {
-      reader.again = true;
-      void this.#run(table, reader);
-    }, pauseMs).unref();
+    reader.timer = setTimeout(() => void this.#again(table, reader), pauseMs).unref();
   }
 }

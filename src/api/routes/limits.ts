@@ -65,12 +65,14 @@ export function limitRoutes({ db, limiter }: ServerDependencies) {
         throw notFound(scope.kind, scope.id, `Give the id or the name of a ${scope.kind} of the organisation.`);
       const { kind, model } = scope;
       const made = await setLimit(db, { organisation, scope: { kind, id, model }, dimension, amount });
+      await limiter.changed(made.number);
       return c.json((await resourcesOf([made])).get(made)!, 200);
     })
     .openapi(remove, async (c) => {
       const { id } = c.req.valid("param");
-      if (!(await removeLimit(db, c.var.principal.organisation, id)))
-        throw notFound("limit", id, "See lineshaft limits list.");
+      const removed = await removeLimit(db, c.var.principal.organisation, id);
+      if (removed === undefined) throw notFound("limit", id, "See lineshaft limits list.");
+      await limiter.changed(removed);
       return c.json({ id, deleted: true as const }, 200);
     });
 

@@ -38,7 +38,7 @@ const remove = createRoute({
   responses: answers("It is gone", z.object({ model: z.string(), deleted: z.literal(true) }), 404),
 });
 
-export function modelRouteRoutes({ db }: ServerDependencies) {
+export function modelRouteRoutes({ db, routesChanged }: ServerDependencies) {
   return apiApp()
     .openapi(list, async (c) => {
       const stored = await listModelRoutes(db, c.var.principal.organisation);
@@ -46,12 +46,14 @@ export function modelRouteRoutes({ db }: ServerDependencies) {
     })
     .openapi(set, async (c) => {
       const stored = await setModelRoute(db, c.var.principal.organisation, routeOf(c.req.valid("json")));
+      await routesChanged();
       return c.json(routeResource(stored), 200);
     })
     .openapi(remove, async (c) => {
       const { model } = c.req.valid("param");
       if (!(await removeModelRoute(db, c.var.principal.organisation, model)))
         throw notFound("route", model, "See lineshaft routes list.");
+      await routesChanged();
       return c.json({ model, deleted: true as const }, 200);
     });
 }

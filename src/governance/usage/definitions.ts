@@ -68,15 +68,15 @@ export async function listLimits(
   return rows.map(limitOf);
 }
 
-/** True when there was one. Calls under way are counted no longer. */
-export async function removeLimit(db: Database, organisation: string, id: string): Promise<boolean> {
+/** Resolves with the number of the limit that was removed; undefined where there was none. Calls under way are counted no longer. */
+export async function removeLimit(db: Database, organisation: string, id: string): Promise<number | undefined> {
   const { rows } = await db.query<{ number: number }>(
     "delete from usage_limits where organisation = $1 and id = $2 returning number",
     [organisation, id],
   );
-  if (!rows[0]) return false;
+  if (!rows[0]) return undefined;
   await tell(db, rows[0].number);
-  return true;
+  return rows[0].number;
 }
 
 async function tell(db: Database, number: number): Promise<void> {

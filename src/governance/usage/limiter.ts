@@ -105,6 +105,11 @@ export class Limiter {
     return this.#shares.usedOf(numbers);
   }
 
+  /** Reads a limit that this process itself has set or removed, so that it goes by that when it answers. Never rejects. */
+  changed(number: number): Promise<void> {
+    return this.#reading.heard(number);
+  }
+
   async close(): Promise<void> {
     clearInterval(this.#timer);
     this.#unlisten?.();
@@ -174,7 +179,7 @@ export class Limiter {
   #heard(told: string): void {
     const [what, number] = told.split(" ");
     if (what === "recall") this.#shares.recall(Number(number));
-    else if (what === "limit") this.#reading.heard(Number(number));
+    else if (what === "limit") void this.#reading.heard(Number(number));
   }
 
   #tick(): void {

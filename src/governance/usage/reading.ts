@@ -7,7 +7,7 @@ export class Reading {
   readonly #changed: (number: number) => void;
   readonly #unread = new Set<number>();
   #allUnread = false;
-  #running = false;
+  #running: Promise<void> | undefined;
 
   /** `changed` is told of every limit that is new, changed or gone. */
   constructor(table: LimitTable, changed: (number: number) => void) {
@@ -15,10 +15,10 @@ export class Reading {
     this.#changed = changed;
   }
 
-  /** One limit was set, changed or removed. */
-  heard(number: number): void {
+  /** One limit was set, changed or removed. Resolves when it has been read, or could not be. */
+  heard(number: number): Promise<void> {
     this.#unread.add(number);
-    void this.read();
+    return this.read();
   }
 
   /** Changes may have been missed. */
@@ -27,16 +27,18 @@ export class Reading {
     void this.read();
   }
 
-  /** Reads what is to be read, as far as the database answers; does nothing while a reading is under way. Never rejects. */
-  async read(): Promise<void> {
-    if (this.#running) return;
-    this.#running = true;
+  /** Reads what is to be read, as far as the database answers; joins a reading that is under way. Never rejects. */
+  read(): Promise<void> {
+    return (this.#running ??= this.#all());
+  }
+
+  async #all(): Promise<void> {
     try {
       while (this.#allUnread || this.#unread.size > 0) await this.#next();
     } catch {
       // The next tick tries again.
     } finally {
-      this.#running = false;
+      this.#running = undefined;
     }
   }
 
