@@ -73,7 +73,8 @@ export async function openInTime(
   let watch: FirstTokenWatch | undefined;
   let deadline: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    const pass = () => reject(deadlinePassed(endpoint.name, deadlineMs!, expectedFirstTokenMs));
+    // Timers fire before sockets are read: a token that came while this process stood still is heard first.
+    const pass = () => setImmediate(() => reject(deadlinePassed(endpoint.name, deadlineMs!, expectedFirstTokenMs)));
     if (leftMs !== undefined) deadline = setTimeout(pass, Math.max(0, leftMs)).unref();
     if (!silence) return;
     // The two legs of a split call have as long as one endpoint each.
