@@ -5,7 +5,7 @@
 // memory, and 80 to 450 ms on ext4, nearly all of it in the file system.
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statfsSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, statfsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -16,6 +16,7 @@ import { limits } from "./limits.ts";
 import { preparePostgres } from "./postgres.ts";
 import { ownerRole, prepareRoles, runtimeRole, urlAs } from "./roles.ts";
 import { unsharedPort } from "../../test/setup/ports.ts";
+import { childrenOf, processOf, signal } from "../../test/setup/proc.ts";
 
 /** URL of the run's server as its superuser; set by the global setup. */
 export const testServerVariable = "LINESHAFT_TEST_DATABASE_URL";
@@ -174,7 +175,7 @@ export async function ownPostgres(): Promise<OwnPostgres> {
     const killed = killAll();
     await gone;
     // A server that is started while one of them still has the shared memory refuses to.
-    while (killed.some((one) => !["Z", undefined].includes(statOf(one)?.[0]))) await sleep(10);
+    while (killed.some((one) => !["Z", undefined].includes(processOf(one)?.state))) await sleep(10);
     pid = 0;
     // A pid file of a killed server may name a process that exists by now, and the server then refuses to start.
     rmSync(join(command.dataFolder, "postmaster.pid"), { force: true });
@@ -222,30 +223,10 @@ export async function ownPostgres(): Promise<OwnPostgres> {
  */
 function signalAll(pid: number, name: NodeJS.Signals): number[] {
   process.kill(pid, "SIGSTOP");
-  const below = readdirSync("/proc")
-    .map(Number)
-    .filter((one) => Number(statOf(one)?.[1]) === pid);
+  const below = childrenOf(pid);
   for (const one of below) signal(one, name);
   process.kill(pid, name);
   return below;
-}
-
-function signal(pid: number, name: NodeJS.Signals): void {
-  try {
-    process.kill(pid, name);
-  } catch {
-    // It has ended meanwhile.
-  }
-}
-
-/** The state of a process, its parent and what else /proc says of it; undefined where there is none. */
-function statOf(pid: number): string[] | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  } catch {
-    return undefined;
-  }
 }
 
 async function untilItServes(url: string): Promise<void> {
