@@ -76,6 +76,8 @@ export class Changes {
 
   async #run(table: string, reader: Reader): Promise<void> {
     clearTimeout(reader.timer);
+    // It ends after it was noted as running, whatever `read` does; what is heard afterwards begins another one.
+    await undefined;
     while (reader.again) {
       reader.again = false;
       try {

@@ -33,6 +33,8 @@ export class Reading {
   }
 
   async #all(): Promise<void> {
+    // It ends after it was noted as running, also where there is nothing to read; what is heard afterwards begins another one.
+    await undefined;
     try {
       while (this.#allUnread || this.#unread.size > 0) await this.#next();
     } catch {
