@@ -10,7 +10,7 @@ import { asLineshaftError } from "./errors.ts";
 import { Holding, priceOfMost } from "./holding.ts";
 import type { ModelCall } from "./modelCall.ts";
 import { gathered, openAt, openInTime, type Opening } from "./opening.ts";
-import { budgetEnded, isDeadlinePassed, whyAborted } from "./refusals.ts";
+import { budgetEnded, DeadlinePassed, whyAborted } from "./refusals.ts";
 import type { Dispatcher } from "./scheduling/dispatcher.ts";
 import { faultOf, ofEndpoint, refusesRequest } from "./scheduling/faults.ts";
 import { Placer } from "./scheduling/placer.ts";
@@ -185,7 +185,7 @@ export class Attempts {
   async #failed(call: CallState, attempt: AttemptState, opening: Opening, error: unknown): Promise<void> {
     const { endpoint } = attempt.placement;
     const { answer } = opening;
-    const stopped = call.signal.aborted ? whyAborted(call.signal) : isDeadlinePassed(error) ? error : undefined;
+    const stopped = call.signal.aborted ? whyAborted(call.signal) : error instanceof DeadlinePassed ? error : undefined;
     if (stopped) {
       await this.#ending.end(call, attempt, { outcome: "cancelled", answer, failure: stopped });
       return;

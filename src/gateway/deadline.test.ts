@@ -54,6 +54,18 @@ describe.each([false, true])("a call (stream: %s)", (stream) => {
   });
 });
 
+test.each([400, 429])(
+  "a refusal (%i) of an engine that has the same code is the engine's own, and costs nothing",
+  async (status) => {
+    const at = await gatewayOf({
+      fail: { status, body: { error: { code: "deadline_unreachable", message: "late" } } },
+    });
+    await expect(at.gateway.call(at.request({}))).rejects.toMatchObject({ status });
+    const [row] = at.ledger.settlements.map((one) => one.row as any);
+    expect([row.status, row.price_nano]).toEqual([status === 400 ? "refused" : "failed", "0"]);
+  },
+);
+
 test("an engine that is not known to stop is waited for: its answer is paid for in any case", async () => {
   const held = Promise.withResolvers<void>();
   const at = await gatewayOf({ wait: held.promise }, "someone");

@@ -7,7 +7,7 @@ import type { EngineAnswer, EngineChunk, EngineRequest, RegisteredEndpoint, Shap
 import { FirstTokenWatch } from "./firstToken.ts";
 import { PaidStream } from "./paidStream.ts";
 import { shapeAt } from "./protocols/spoken.ts";
-import { deadlinePassed, whyAborted } from "./refusals.ts";
+import { DeadlinePassed, whyAborted } from "./refusals.ts";
 import { cacheSalt, programKey } from "./scheduling/prompts.ts";
 import type { LegRequest } from "./scheduling/split.ts";
 import type { Soon } from "./soon.ts";
@@ -74,7 +74,7 @@ export async function openInTime(
   let deadline: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     // Timers fire before sockets are read: a token that came while this process stood still is heard first.
-    const pass = () => setImmediate(() => reject(deadlinePassed(endpoint.name, deadlineMs!, expectedFirstTokenMs)));
+    const pass = () => setImmediate(() => reject(new DeadlinePassed(endpoint.name, deadlineMs!, expectedFirstTokenMs)));
     if (leftMs !== undefined) deadline = setTimeout(pass, Math.max(0, leftMs)).unref();
     if (!silence) return;
     // The two legs of a split call have as long as one endpoint each.

@@ -167,20 +167,18 @@ export function notPlaced({
   });
 }
 
-/** The engine had sent no token of the call by its deadline, and was stopped. */
-export function deadlinePassed(engine: string, deadlineMs: number, expectedFirstTokenMs: number): LineshaftError {
-  const retryAfterSeconds = Math.max(1, Math.ceil(expectedFirstTokenMs / 1000));
-  return new LineshaftError({
-    code: "deadline_unreachable",
-    message: `${engine} had sent no token ${deadlineMs} ms after the call came, which is its deadline, and was stopped.`,
-    retryAfterSeconds,
-    hint: `Allow more time, or try again in about ${retryAfterSeconds} s.`,
-  });
+/** The engine had sent no token of the call by its deadline, and was stopped. An engine may refuse with the same code, so it is a class. */
+export class DeadlinePassed extends LineshaftError {
+  constructor(engine: string, deadlineMs: number, expectedFirstTokenMs: number) {
+    const retryAfterSeconds = Math.max(1, Math.ceil(expectedFirstTokenMs / 1000));
+    super({
+      code: "deadline_unreachable",
+      message: `${engine} had sent no token ${deadlineMs} ms after the call came, which is its deadline, and was stopped.`,
+      retryAfterSeconds,
+      hint: `Allow more time, or try again in about ${retryAfterSeconds} s.`,
+    });
+  }
 }
-
-/** Whether the deadline of a call has ended its attempt. */
-export const isDeadlinePassed = (error: unknown): error is LineshaftError =>
-  error instanceof LineshaftError && error.code === "deadline_unreachable";
 
 /** The client has closed its connection, so this is only the code of the call's record. */
 export function clientGone(): LineshaftError {

@@ -76,7 +76,7 @@ export class Changes {
 
   async #run(table: string, reader: Reader): Promise<void> {
     clearTimeout(reader.timer);
-    // It ends after it was noted as running, whatever `read` does; what is heard afterwards begins another one.
+    // `running` must keep this promise before the reading can end. Else a promise that has ended is kept, and no other reading begins.
     await undefined;
     while (reader.again) {
       reader.again = false;

@@ -379,7 +379,7 @@ export class KvStore {
       if (!this.keeps(file.id)) await removeState(this.options.dir, file.id);
     } catch (error) {
       if (dropped()) {
-        // Or the state was gone when it was looked at after the rename, whose file holds the prompt's tokens all the same.
+        // The state was removed before the rename of its sidecar had ended. The sidecar holds the prompt's tokens, so it goes too.
         if (!this.keeps(file.id)) await removeState(this.options.dir, file.id);
         return;
       }

@@ -33,7 +33,8 @@ export class Reading {
   }
 
   async #all(): Promise<void> {
-    // It ends after it was noted as running, also where there is nothing to read; what is heard afterwards begins another one.
+    // `read` must keep this promise before the reading can end. Without the wait a reading that finds nothing ends first, is kept for ever,
+    // and no other reading begins.
     await undefined;
     try {
       while (this.#allUnread || this.#unread.size > 0) await this.#next();
